@@ -1,0 +1,1 @@
+"""The models: features, training, evaluation, serving. Knows nothing of pipelines, git or clusters."""
