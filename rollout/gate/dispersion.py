@@ -1,0 +1,107 @@
+"""Dispersion: how much more a count varies between neighbouring batches than independent requests would.
+
+1. Two neighbouring, disjoint blocks of batches have x1 and x2 events in n1 and n2 requests. Given T = x1 + x2, independent events
+   fall into the first with u = n1/(n1+n2): D = (x1 - uT)^2 has the mean V = T u (1-u), and the variance 2 V^2 + V (1 - 6u(1-u)) - the
+   binomial's fourth moment. Events in clumps of k make D/V about k. A rate that changes slowly cancels; so does any harm that lasts.
+2. Pairs are formed at widths of 1, 4 and 16 batches. Each width sums D and V over its pairs without the two worst and the worst
+   1 %: an outage has two edges, and they are no clumps.
+3. phi of a width = (sum D + prior) / (sum V + prior), and only when sum D is significantly above sum V. phi = the largest, within
+   [1, phi_max]: a canary cannot buy tolerance without limit by erring in bursts.
+4. It is used for the next batch only (predictable). Dividing a log factor by phi >= 1 keeps its expectation at most 1 (Jensen).
+
+| level | block | pair closes every |
+|-------|-------|-------------------|
+| 0     | 1     | 2 batches         |
+| 2     | 4     | 8 batches         |
+| 4     | 16    | 32 batches        |
+
+References: McCullagh, Nelder 1989, section 4.5 (dispersion by Pearson's statistic).
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import TYPE_CHECKING, NamedTuple
+
+from rollout.gate.rules import WIDTHS
+
+if TYPE_CHECKING:
+    from rollout.gate.rules import Rules
+
+KEPT = 12  # worst pairs remembered per width: 1 % of a thousand pairs, and the two
+Excess = tuple[float, float, float, float]  # D - V, D, V, variance of D
+
+
+class Sums(NamedTuple):
+    """What is known at one width: over all pairs with an event, and the worst of them, worst first."""
+
+    d: float
+    v: float
+    q: float
+    pairs: int
+    worst: tuple[Excess, ...]
+
+
+class Dispersion(NamedTuple):
+    """`waiting[level]` is a block (events, requests) that waits for its neighbour; `phi` what all this says now."""
+
+    waiting: tuple[tuple[int, int] | None, ...]
+    sums: tuple[Sums, ...]
+    phi: float
+
+
+LEVELS = max(WIDTHS) + 1
+NOTHING = Sums(0.0, 0.0, 0.0, 0, ())
+NEW = Dispersion((None,) * LEVELS, (NOTHING,) * len(WIDTHS), 1.0)
+
+
+def watched(known: Dispersion, events: int, requests: int, rules: Rules) -> Dispersion:
+    """Take in the next batch of one arm: `events` of `requests`."""
+    waiting, sums, phi = known
+    block = (events, requests)
+    first = waiting[0]
+    if first is None:  # the common half of all cases, kept cheap
+        return Dispersion((block, *waiting[1:]), sums, phi)
+    queue = list(waiting)
+    changed = list(sums)
+    level = 0
+    while first is not None:
+        queue[level] = None
+        if level in WIDTHS and first[0] + block[0]:
+            index = WIDTHS.index(level)
+            changed[index] = _paired(changed[index], first, block)
+        block = (first[0] + block[0], first[1] + block[1])
+        level += 1
+        if level == LEVELS:
+            break
+        first = queue[level]
+    else:
+        queue[level] = block
+    if block[0] == 0:
+        return Dispersion(tuple(queue), sums, phi)
+    return Dispersion(tuple(queue), tuple(changed), min(rules.phi_max, max(_phi(s, rules) for s in changed)))
+
+
+def _paired(sums: Sums, one: tuple[int, int], two: tuple[int, int]) -> Sums:
+    """Rule 1. Events imply requests, so n1 + n2 > 0."""
+    total = one[0] + two[0]
+    u = one[1] / (one[1] + two[1])
+    d = (one[0] - u * total) ** 2
+    v = total * u * (1 - u)
+    q = max(0.0, 2 * v * v + v * (1 - 6 * u * (1 - u)))
+    worst = sums.worst
+    if len(worst) < KEPT or d - v > worst[-1][0]:
+        worst = tuple(sorted((*worst, (d - v, d, v, q)), reverse=True)[:KEPT])
+    return Sums(sums.d + d, sums.v + v, sums.q + q, sums.pairs + 1, worst)
+
+
+def _phi(sums: Sums, rules: Rules) -> float:
+    """Rules 2 and 3 at one width."""
+    d, v, q = sums.d, sums.v, sums.q
+    for _, dd, vv, qq in sums.worst[: 2 + sums.pairs // 100]:
+        d -= dd
+        v -= vv
+        q -= qq
+    if d - v <= rules.phi_sure * sqrt(max(q, 0.0)) or d - v <= 1e-9 * sums.d:
+        return 1.0
+    return (d + rules.phi_prior) / (v + rules.phi_prior)
