@@ -1,0 +1,152 @@
+"""The command line of the models: train a version, name it by its digest, and send its held-out rows."""
+
+import argparse
+import itertools
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import urllib.parse
+from collections.abc import Sequence
+from pathlib import Path
+
+from model import artifact, v2
+from model.app import NAMES, find, held_out, train
+from model.keep import kept
+from model.replay import replay
+from model.table import BadInput
+
+EPILOG = """\
+example:
+  python -m model train credit --out out/credit/1     train, print AUC and sha256
+  python -m model train credit --out out/credit/bad --keep "PAY_0 != -2"
+                                                      a version that offline metrics find good and production does not
+  python -m model rows credit --n 3                   three requests, as a client would send them
+
+environment:
+  CREDIT_DATA   path of UCI_Credit_Card.csv, or "generated"; unset: download it (checked), else generate, with a warning
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of every command."""
+    top = argparse.ArgumentParser(
+        prog="python -m model", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = top.add_subparsers(dest="command", required=True)
+    _train_options(commands.add_parser("train", help="train a version, evaluate it and write its folder"))
+    digest = commands.add_parser("digest", help="print the sha256 that names a version's folder")
+    digest.add_argument("folder", type=Path)
+    digest.add_argument("--expect", metavar="SHA256", help="exit 2 unless it is this")
+    rows = commands.add_parser("rows", help="print held-out rows as V2 inference requests, one per line")
+    rows.add_argument("app", help=_APPS)
+    rows.add_argument("--n", type=int, default=1000, help="how many (default 1000)")
+    _replay_options(commands.add_parser("replay", help="send held-out rows to a model at a steady rate"))
+    return top
+
+
+_APPS = f"one of {', '.join(NAMES)}"
+
+
+def _train_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("app", help=_APPS)
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the version")
+    command.add_argument("--seed", type=int, default=1, help="of the learner (default 1); the split never changes")
+    command.add_argument("--rounds", type=int, help="of boosting (default 200)")
+    command.add_argument("--keep", metavar="EXPR", help='train on a slice only, such as "PAY_0 != -2 and AGE < 60"')
+    command.add_argument("--json", action="store_true", help="print one JSON object instead of a sentence")
+
+
+def _replay_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--app", required=True, help=_APPS)
+    command.add_argument("--url", required=True, help="of the model, http://HOST:PORT/v2/models/NAME/infer")
+    command.add_argument("--rate", type=float, required=True, metavar="R", help="requests per second, at most 1000")
+    command.add_argument("--seconds", type=float, default=60, metavar="N", help="default 60; 0 = until told to stop")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when done, 1 when nothing answered a replay, 2 for bad input, with a message on stderr."""
+    options = parser().parse_args(arguments)
+    try:
+        return {"train": _train, "digest": _digest, "rows": _rows, "replay": _replay}[options.command](options)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _train(options: argparse.Namespace) -> int:
+    started = time.monotonic()
+    if options.rounds is not None and options.rounds < 1:
+        raise BadInput(f"--rounds = {options.rounds}: must be at least 1")
+    app = find(options.app)
+    data = app.load(_setting(app.name))
+    keep = kept(options.keep, data.table, app.columns) if options.keep else None
+    trained = train(app, data, options.seed, options.rounds, keep)
+    artifact.write(options.out, trained.files)
+    done = {
+        "app": app.name,
+        "rows": trained.rows,
+        "metric": app.metric,
+        "value": trained.value,
+        "baseline": trained.baseline,
+        "sha256": artifact.digest(options.out),
+        "seconds": round(time.monotonic() - started, 3),
+        "data": data.origin,
+    }
+    if options.json:
+        print(json.dumps(done))
+    else:
+        print(
+            f"{app.name}: trained on {trained.rows} rows ({data.origin} data), {app.metric} {trained.value:.4f} on "
+            f"{trained.held_out} held out (knowing nothing: {trained.baseline:.4f}), {done['seconds']} s\n"
+            f"{options.out}: sha256 {done['sha256']}"
+        )
+    return 0
+
+
+def _digest(options: argparse.Namespace) -> int:
+    if options.expect:
+        artifact.verify(options.folder, options.expect)
+    print(artifact.digest(options.folder))
+    return 0
+
+
+def _rows(options: argparse.Namespace) -> int:
+    app = find(options.app)
+    table = held_out(app, app.load(_setting(app.name)))
+    there = len(table[app.columns[0].name])
+    if not 1 <= options.n <= there:
+        raise BadInput(f"--n = {options.n}: must be from 1 to {there}, the rows held out")
+    for line in v2.lines(app, table, range(options.n)):
+        print(line)
+    return 0
+
+
+def _replay(options: argparse.Namespace) -> int:
+    _check_replay(options)
+    app = find(options.app)
+    table = held_out(app, app.load(_setting(app.name)))
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    bodies = itertools.cycle(list(v2.lines(app, table, range(len(table[app.columns[0].name])))))
+    counts = replay(bodies, options.url, options.rate, options.seconds, stop)
+    print(json.dumps({"sent": counts.total(), "answers": dict(sorted(counts.items()))}))
+    return 1 if counts and set(counts) == {"no answer"} else 0
+
+
+def _check_replay(options: argparse.Namespace) -> None:
+    url = urllib.parse.urlsplit(options.url)
+    if url.scheme not in ("http", "https") or not url.hostname or not url.path.endswith("/infer"):
+        raise BadInput(f"--url = {options.url}: must be like http://HOST:PORT/v2/models/NAME/infer")
+    if not 0 < options.rate <= 1000:
+        raise BadInput(f"--rate = {options.rate:g}: must be above 0 and at most 1000 requests per second")
+    if not options.seconds >= 0:
+        raise BadInput(f"--seconds = {options.seconds:g}: must be 0 (until told to stop) or more")
+
+
+def _setting(app: str) -> str | None:
+    """Where the app's rows come from: the environment variable <APP>_DATA, unset or empty = the app's own order."""
+    return os.environ.get(f"{app.upper()}_DATA") or None

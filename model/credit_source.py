@@ -1,0 +1,124 @@
+"""Where the credit data come from: a file, the public source with its checksum, or the generator, said loudly.
+
+The checksum belongs to the data set's well-known CSV form, `UCI_Credit_Card.csv`. The public source serves the same
+values as another CSV: other column names, numbers written out. So the download is rewritten in the well-known form
+(quoted names; 100000 as 1e+05, as R wrote it) and *that* must have the checksum: every value is verified, not the
+bytes of the transport. What does not is thrown away. What does is kept in `.cache/` and verified again at each use.
+"""
+
+import hashlib
+import io
+import queue
+import re
+import sys
+import threading
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import pandas as pd
+
+from model import credit_generated
+from model.table import BadInput, Column, Value, check
+
+URL = "https://archive.ics.uci.edu/static/public/350/data.csv"
+SHA256 = "a0f0ab49d6326671d6cd83be5c88dcf18007025fe9a53ecd699119c871176ca1"
+CACHE = Path(".cache/UCI_Credit_Card.csv")
+CONNECT_SECONDS = 3.0
+DOWNLOAD_SECONDS = 60.0
+ROUND_NUMBER = re.compile(r"\b([1-9])(0{5,})\b")  # what R writes shorter with an exponent
+
+Loaded: TypeAlias = tuple[dict[str, list[Value]], str]
+
+
+def load(
+    setting: str | None,
+    columns: Sequence[Column],
+    cache: Path = CACHE,
+    fetch: Callable[[], bytes] | None = None,
+) -> Loaded:
+    """The table and its origin: from the file that `setting` names, "generated", or (None) the public source."""
+    if setting == "generated":
+        return credit_generated.table(), "generated"
+    if setting:
+        return read(Path(setting), columns), "real"
+    reason = _cached(cache, columns, fetch or _download)
+    if not reason:
+        return read(cache, columns), "real"
+    print(f"{'!' * 100}\n!! NOT THE REAL DATA: {reason}\n"
+          f"!! Going on with generated rows of the same schema. For the real ones set CREDIT_DATA to the path of\n"
+          f"!! UCI_Credit_Card.csv; CREDIT_DATA=generated asks for generated rows without this warning.\n{'!' * 100}",
+          file=sys.stderr)  # fmt: skip
+    return credit_generated.table(), "generated"
+
+
+def read(path: Path, columns: Sequence[Column]) -> dict[str, list[Value]]:
+    """Read and check a CSV file with (at least) these columns; whole numbers come out as int."""
+    try:
+        frame = pd.read_csv(path)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); CREDIT_DATA must name a CSV file") from error
+    except pd.errors.EmptyDataError as error:
+        raise BadInput(f"{path}: is empty; must be a CSV file with a header and the columns of the data set") from error
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: is not a CSV file ({error})") from error
+    table = {str(name): frame[name].tolist() for name in frame.columns}
+    check(table, columns, str(path))
+    return {c.name: [int(value) for value in table[c.name]] for c in columns}
+
+
+def well_known_form(served: bytes, columns: Sequence[Column]) -> bytes:
+    """What the public source serves (ID, X1..X23, Y), rewritten as `UCI_Credit_Card.csv`."""
+    frame = pd.read_csv(io.BytesIO(served), dtype="int64")
+    header = ",".join(f'"{name}"' for name in ("ID", *(c.name for c in columns)))
+    body = frame.to_csv(index=False, header=False, lineterminator="\n")
+    return f"{header}\n{ROUND_NUMBER.sub(_exponent, body)}".encode()
+
+
+def _exponent(number: re.Match[str]) -> str:
+    return f"{number[1]}e+{len(number[2]):02d}"
+
+
+def _cached(cache: Path, columns: Sequence[Column], fetch: Callable[[], bytes]) -> str:
+    """Make sure that the verified file is in the cache; the reason if that cannot be done, else nothing."""
+    if cache.exists() and _sha256(cache.read_bytes()) == SHA256:
+        return ""
+    try:
+        content = well_known_form(fetch(), columns)
+    except (OSError, ValueError) as error:
+        return f"{URL} could not be had ({error})"
+    if _sha256(content) != SHA256:
+        return f"{URL}: sha256 of the rows is {_sha256(content)}; must be {SHA256}"
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    cache.write_bytes(content)
+    return ""
+
+
+def _download() -> bytes:
+    """The bytes of the public source. In a thread, for no timeout of urllib bounds the look-up of a name."""
+    answer: queue.Queue[bytes | OSError] = queue.Queue()
+    connected = threading.Event()
+    threading.Thread(target=_get, args=(answer, connected), daemon=True).start()
+    connected.wait(CONNECT_SECONDS)
+    try:
+        content = answer.get(timeout=DOWNLOAD_SECONDS if connected.is_set() else 0.0)
+    except queue.Empty as error:
+        raise OSError("it did not answer in time") from error
+    if isinstance(content, OSError):
+        raise content
+    return content
+
+
+def _get(answer: "queue.Queue[bytes | OSError]", connected: threading.Event) -> None:
+    try:
+        with urllib.request.urlopen(URL, timeout=CONNECT_SECONDS) as response:
+            connected.set()
+            answer.put(response.read())
+    except OSError as error:
+        answer.put(error)
+        connected.set()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

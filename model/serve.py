@@ -1,0 +1,83 @@
+"""The MLServer runtime of both apps: raw columns in, one prediction per row out, by the code that training ran.
+
+    MLSERVER_MODEL_IMPLEMENTATION=model.serve.Runtime MLSERVER_MODEL_URI=DIR MODEL_SHA256=... mlserver start DIR
+
+Before it is ready: the folder has the digest that MODEL_SHA256 names, and predicts for its self-test rows what the
+training side predicted. Otherwise the process ends with a message and exit code 1. It must end: MLServer drops a model
+that fails to load, and a server without models calls itself ready on /v2/health/ready.
+
+Answers: 400 where the request breaks the schema (the sender's mistake); 500 where the request is good and this version
+cannot predict for it, as with a category its training never saw (the model's mistake, and what the error rate counts).
+"""
+
+import math
+import os
+from pathlib import Path
+
+from mlserver import MLModel
+from mlserver.errors import MLServerError
+from mlserver.types import InferenceRequest, InferenceResponse, MetadataTensor, RequestInput, ResponseOutput
+
+from model import artifact, v2
+from model.app import App, Model, open_model, selftest
+from model.features import UnseenCategory
+from model.table import BadInput, Value
+
+SAME = 1e-6  # relative; float32 and another libm may differ in the last digits, a wrong feature does not stop there
+
+
+class Runtime(MLModel):  # type: ignore[misc]  # mlserver ships no types
+    """Serves the version in the folder MLSERVER_MODEL_URI, which says itself which app it is of."""
+
+    _model: Model
+
+    async def load(self) -> bool:
+        """Verify, open, self-test; True means ready. Any failure ends the process."""
+        try:
+            folder = Path(self.settings.parameters.uri or "")
+            _verify(folder, os.environ.get("MODEL_SHA256", ""))
+            self._model = open_model(folder)
+            self._describe(self._model.app)
+            await self._selftest(folder)
+        except Exception as error:
+            raise SystemExit(f"model not served: {error}") from error
+        return True
+
+    async def predict(self, payload: InferenceRequest) -> InferenceResponse:
+        """Answer one request of any number of rows; one bad row fails the request."""
+        try:
+            predicted = self._model.predict({i.name: _values(i) for i in payload.inputs})
+        except BadInput as error:
+            raise MLServerError(str(error), 400) from error
+        except UnseenCategory as error:
+            raise MLServerError(str(error), 500) from error
+        output = ResponseOutput(
+            name=self._model.app.output, shape=[len(predicted), 1], datatype="FP64", data=predicted.tolist()
+        )
+        return InferenceResponse(model_name=self.name, model_version=self.version, outputs=[output])
+
+    def _describe(self, app: App) -> None:
+        self.inputs = [MetadataTensor(name=c.name, datatype=c.datatype, shape=[-1, 1]) for c in app.columns]
+        self.outputs = [MetadataTensor(name=app.output, datatype="FP64", shape=[-1, 1])]
+
+    async def _selftest(self, folder: Path) -> None:
+        """Ask for the self-test rows as a client would."""
+        rows, expected = selftest(folder)
+        request = v2.request(self._model.app, rows, range(len(expected)))
+        answer = await self.predict(InferenceRequest.model_validate(request))
+        for row, (want, got) in enumerate(zip(expected, answer.outputs[0].data, strict=True), 1):
+            if not math.isclose(want, got, rel_tol=SAME):
+                raise BadInput(f"{folder}: self-test row {row}: {self._model.app.output} is {got}; must be {want}")
+
+
+def _verify(folder: Path, expected: str) -> None:
+    if not expected:
+        raise BadInput(f"MODEL_SHA256 is not set; must be what `python -m model digest {folder}` prints")
+    artifact.verify(folder, expected)
+
+
+def _values(tensor: RequestInput) -> list[Value]:
+    values = tensor.data.root
+    if not isinstance(values, list) or math.prod(tensor.shape) != len(values):
+        raise BadInput(f"request: {tensor.name}: shape {tensor.shape} does not fit its data; must be [rows, 1]")
+    return values
