@@ -1,13 +1,15 @@
 """Dispersion: how much more a count varies between neighbouring batches than independent requests would.
 
-1. Two neighbouring, disjoint blocks of batches have x1 and x2 events in n1 and n2 requests. Given T = x1 + x2, independent events
-   fall into the first with u = n1/(n1+n2): D = (x1 - uT)^2 has the mean V = T u (1-u), and the variance 2 V^2 + V (1 - 6u(1-u)) - the
-   binomial's fourth moment. Events in clumps of k make D/V about k. A rate that changes slowly cancels; so does any harm that lasts.
-2. Pairs are formed at widths of 1, 4 and 16 batches. Each width sums D and V over its pairs without the two worst and the worst
-   1 %: an outage has two edges, and they are no clumps.
-3. phi of a width = (sum D + prior) / (sum V + prior), and only when sum D is significantly above sum V. phi = the largest, within
-   [1, phi_max]: a canary cannot buy tolerance without limit by erring in bursts.
-4. It is used for the next batch only (predictable). Dividing a log factor by phi >= 1 keeps its expectation at most 1 (Jensen).
+1. Two neighbouring, disjoint blocks of batches have x1 and x2 events in n1 and n2 requests. Given T = x1 + x2,
+   independent events fall into the first with u = n1/(n1+n2): D = (x1 - uT)^2 has the mean V = T u (1-u), and the
+   variance 2 V^2 + V (1 - 6u(1-u)) - the binomial's fourth moment. Events in clumps of k make D/V about k. A rate
+   that changes slowly cancels; so does any harm that lasts.
+2. Pairs are formed at widths of 1, 4 and 16 batches. Each width sums D and V over its pairs without the two worst and
+   the worst 1 %: an outage has two edges, and they are no clumps.
+3. phi of a width = (sum D + prior) / (sum V + prior), and only when sum D is significantly above sum V. phi = the
+   largest, within [1, phi_max]: a canary cannot buy tolerance without limit by erring in bursts.
+4. It is used for the next batch only (predictable). Dividing a log factor by phi >= 1 keeps its expectation at most 1
+   (Jensen).
 
 | level | block | pair closes every |
 |-------|-------|-------------------|

@@ -1,7 +1,8 @@
 """Every number of the gate that is not the plan's, in one place, each with its reason.
 
-A plan says what is tolerated (`Gates`); these rules say how the evidence is weighed. They are carried by the state, so that a
-study can switch one off (`replace(RULES, cap=math.inf)`) and see what it buys; the controller and the backtest use `RULES`.
+A plan says what is tolerated (`Gates`); these rules say how the evidence is weighed. They are carried by the state,
+so that a study can switch one off (`replace(RULES, cap=math.inf)`) and see what it buys; the controller and the
+backtest use `RULES`.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
 """Betting against a null: the start-time mixture and the one way in which wealth grows.
 
-1. Every harm test is a mixture of bets. A bet starts with wealth 1, and is multiplied by a factor whose expectation is at most 1
-   under the null; so is any average of bets. By Ville (1939) the average ever reaches 1/alpha with probability at most alpha.
-2. The mass of a mixture is let out over time: most at the start, some at each next step, some at a constant rate. Mass not yet let
-   out counts as 1. So harm that comes late is met by fresh bets that nothing has diluted, without a second alpha.
-3. In the young time of a step the wealth may reach at most `young_gain` times what it was: bets are scaled down together. Like
-   every cap here this only lowers wealth, so rule 1 stays true.
+1. Every harm test is a mixture of bets. A bet starts with wealth 1, and is multiplied by a factor whose expectation
+   is at most 1 under the null; so is any average of bets. By Ville (1939) the average ever reaches 1/alpha with
+   probability at most alpha.
+2. The mass of a mixture is let out over time: most at the start, some at each next step, some at a constant rate.
+   Mass not yet let out counts as 1. So harm that comes late is met by fresh bets that nothing has diluted, without a
+   second alpha.
+3. In the young time of a step the wealth may reach at most `young_gain` times what it was: bets are scaled down
+   together. Like every cap here this only lowers wealth, so rule 1 stays true.
 
 References: Ville 1939; Robbins 1970; Shiryaev 1963 and Howard et al. 2021 for mixtures over start times.
 """
@@ -56,6 +58,15 @@ def tick(clock: Clock, step: int, seconds: float, rules: Rules) -> Clock:
     return Clock(out + fresh, fresh, steps, later, step)
 
 
+class Moment(NamedTuple):
+    """What all tests need to know of a batch: the clock (which has let out its mass), whether pods are young, its seconds."""
+
+    clock: Clock
+    young: bool
+    seconds: float
+    rules: Rules
+
+
 class Bets(NamedTuple):
     """A mixture of bets with equal weights. `ref` is the value when the young time began (the last value outside it)."""
 
@@ -69,23 +80,23 @@ def fresh(size: int, out: float = 0.0) -> Bets:
     return Bets((out,) * size, 1.0, 1.0)
 
 
-def limit(ref: float, young: bool, rules: Rules) -> float:
+def limit(ref: float, at: Moment) -> float:
     """The wealth that may not be exceeded in this batch."""
-    return rules.young_gain * max(1.0, ref) if young else inf
+    return at.rules.young_gain * max(1.0, ref) if at.young else inf
 
 
-def grow(bets: Bets, gains: Iterable[float] | None, clock: Clock, young: bool, rules: Rules) -> Bets:
+def grow(bets: Bets, gains: Iterable[float] | None, at: Moment) -> Bets:
     """Add the mass that the clock let out, multiply each bet by exp(gain); None = nothing was learnt."""
-    mass = clock.mass
+    mass = at.clock.mass
     if gains is None:
         active = [a + mass for a in bets.active]
     else:
         active = [multiplied(a + mass, g) for a, g in zip(bets.active, gains, strict=True)]
-    rest = clock.rest
+    rest = at.clock.rest
     value = sum(active) / len(active) + rest
-    if not young:
+    if not at.young:
         return Bets(tuple(active), value, value)
-    most = limit(bets.ref, young, rules)
+    most = limit(bets.ref, at)
     if value > most:
         scale = (most - rest) / (value - rest)
         active = [a * scale for a in active]
@@ -94,5 +105,5 @@ def grow(bets: Bets, gains: Iterable[float] | None, clock: Clock, young: bool, r
 
 
 def multiplied(wealth: float, gain: float) -> float:
-    """wealth * exp(gain), kept finite."""
+    """The product wealth * exp(gain), kept finite."""
     return min(BIG, wealth * exp(min(STEEP, gain)))
