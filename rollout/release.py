@@ -126,7 +126,7 @@ def parse_version(text: str, key: Key, name: str) -> ModelVersion:
     where = f"{key.folder}/{name}.yaml"
     top = Fields(load(text, where), where)
     head(top, "ModelVersion")
-    own_image = _metadata(top, name)
+    _named(top, name)
     spec = top.inside("spec")
     top.done()
     version = spec.take("version", version_text)
@@ -139,30 +139,20 @@ def parse_version(text: str, key: Key, name: str) -> ModelVersion:
         hold=spec.take("hold", _truth, False) if name == "model" else False,
     )
     spec.done()
-    if (found.image is not None) != own_image:
-        raise BadInput(
-            where, "metadata.labels.image", "the label `image: own` stands exactly where spec.image is given"
-        )
     return found
 
 
-def _metadata(top: Fields, name: str) -> bool:
+def _named(top: Fields, name: str) -> None:
     metadata = top.inside("metadata")
     metadata.take("name", _exactly(name))
-    labels = metadata.inside("labels")
-    own_image = labels.take("image", _exactly("own"), "") == "own"
-    labels.done()
     metadata.done()
-    return own_image
 
 
 def parse_traffic(text: str, where: str) -> int:
     """Read traffic.yaml; return the canary's percent."""
     top = Fields(load(text, where), where)
     head(top, "TrafficSplit")
-    metadata = top.inside("metadata")
-    metadata.take("name", _exactly("traffic"))
-    metadata.done()
+    _named(top, "traffic")
     spec = top.inside("spec")
     top.done()
     stable, canary = spec.take("stable", _percent), spec.take("canary", _percent)
@@ -196,10 +186,6 @@ def write_version(text: str, version: ModelVersion, *, person: bool) -> str:
     }
     if person:
         values["attempt"] = str(version.attempt) if version.attempt > 1 else None
-    own = "metadata:\n  labels:\n    image: own\n"
-    text = text.replace(own, "metadata:\n")
-    if version.image is not None:
-        text = text.replace("metadata:\n", own, 1)
     return edit(text, ("spec",), values)
 
 

@@ -117,8 +117,8 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class _Memory:
-    """What the fold over the snapshots carries along."""
+class Memory:
+    """What the fold over the snapshots carries along; `state_of` reads it."""
 
     head: Snapshot
     walk: Walk | None = None
@@ -126,7 +126,8 @@ class _Memory:
     vetoes: tuple[Veto, ...] = ()
     ran: tuple[ModelVersion, ...] = ()
 
-    def veto(self, model: ModelVersion, commit: str, reason: str) -> _Memory:
+    def veto(self, model: ModelVersion, commit: str, reason: str) -> Memory:
+        """Return the memory with one more veto."""
         return replace(self, vetoes=(*self.vetoes, Veto(model, model.attempt, commit, reason)))
 
 
@@ -135,7 +136,7 @@ def derive(history: Sequence[Snapshot]) -> State:
     return state_of(fold(history))
 
 
-def fold(history: Iterable[Snapshot], memory: _Memory | None = None) -> _Memory:
+def fold(history: Iterable[Snapshot], memory: Memory | None = None) -> Memory:
     """Carry the history on; a fold over all of it equals folds over its parts, one after another."""
     for snapshot in history:
         memory = _first(snapshot) if memory is None else _next(memory, snapshot)
@@ -144,12 +145,12 @@ def fold(history: Iterable[Snapshot], memory: _Memory | None = None) -> _Memory:
     return memory
 
 
-def state_of(memory: _Memory) -> State:
+def state_of(memory: Memory) -> State:
     """Read the state off a fold."""
     return State(_kind(memory), memory.head, memory.walk, memory.vetoes, memory.ran)
 
 
-def _kind(memory: _Memory) -> Kind:
+def _kind(memory: Memory) -> Kind:
     release, walk = memory.head.release, memory.walk
     if walk is None:
         return Kind.REST
@@ -162,25 +163,25 @@ def _kind(memory: _Memory) -> Kind:
     return Kind.STEP
 
 
-def _first(snapshot: Snapshot) -> _Memory:
-    memory = _Memory(snapshot)
+def _first(snapshot: Snapshot) -> Memory:
+    memory = Memory(snapshot)
     if snapshot.release.toggle is Toggle.AT_REST:
         return replace(memory, ran=(snapshot.release.model,))
     return replace(memory, walk=_start(memory, snapshot))
 
 
-def _next(memory: _Memory, snapshot: Snapshot) -> _Memory:
+def _next(memory: Memory, snapshot: Snapshot) -> Memory:
     was, now = memory.head.release, snapshot.release
     moved = replace(memory, head=snapshot)
     if memory.walk is not None:
-        carry = _walked if now.toggle is Toggle.IN_ROLLOUT else _ended
-        return carry(moved, memory.walk, was, now)
+        follow = _walked if now.toggle is Toggle.IN_ROLLOUT else _ended
+        return follow(moved, memory.walk, was, now)
     if now.toggle is Toggle.IN_ROLLOUT:
         return _started(moved, was, now)
     return _rested(moved, was, now)
 
 
-def _rested(memory: _Memory, was: Release, now: Release) -> _Memory:
+def _rested(memory: Memory, was: Release, now: Release) -> Memory:
     """At rest before and after: going back to a version that ran before is a rollback."""
     if now.model.runs_like(was.model):
         return memory
@@ -190,17 +191,18 @@ def _rested(memory: _Memory, was: Release, now: Release) -> _Memory:
     return replace(memory, ran=(*memory.ran, now.model))
 
 
-def _started(memory: _Memory, was: Release, now: Release) -> _Memory:
+def _started(memory: Memory, was: Release, now: Release) -> Memory:
     """At rest before, in rollout after: a start, or a close taken back."""
     reopened = now.model.runs_like(was.model) and now.stable.runs_like(now.model)
-    if reopened and memory.last is not None:
+    last = memory.last
+    if reopened and last is not None:
         reason = f"the close of {now.model.version} was taken back"
         memory = memory.veto(now.model, memory.head.commit, reason)
-        return replace(memory, walk=replace(memory.last, vetoed=reason))
+        return replace(memory, walk=replace(last, vetoed=reason))
     return replace(memory, walk=_start(memory, memory.head))
 
 
-def _start(memory: _Memory, snapshot: Snapshot) -> Walk:
+def _start(memory: Memory, snapshot: Snapshot) -> Walk:
     model, canary = snapshot.release.model, snapshot.release.canary
     walk = Walk(snapshot, (snapshot,), snapshot.release.stable.runs_like(model))
     veto = next((veto for veto in reversed(memory.vetoes) if veto.covers(model)), None)
@@ -211,7 +213,7 @@ def _start(memory: _Memory, snapshot: Snapshot) -> Walk:
     return walk
 
 
-def _ended(memory: _Memory, walk: Walk, was: Release, now: Release) -> _Memory:
+def _ended(memory: Memory, walk: Walk, was: Release, now: Release) -> Memory:
     """In rollout before, at rest after: completed and closed, or taken out."""
     memory = replace(memory, walk=None, ran=(*memory.ran, now.model))
     if now.model.runs_like(was.model):
@@ -220,7 +222,7 @@ def _ended(memory: _Memory, walk: Walk, was: Release, now: Release) -> _Memory:
     return memory.veto(was.model, memory.head.commit, reason)
 
 
-def _walked(memory: _Memory, walk: Walk, was: Release, now: Release) -> _Memory:
+def _walked(memory: Memory, walk: Walk, was: Release, now: Release) -> Memory:
     """In rollout before and after: a step, a part of the completion, or something taken back."""
     commit = memory.head.commit
     if now.canary != was.canary:

@@ -1,0 +1,96 @@
+"""The evidence of one walk: batches, folded into the gate in the order of time, whenever they come.
+
+- Stable's batches in the half hour before the start are the gate's history.
+- A batch belongs to the step whose commit came before it began; batches before the first step are not evidence.
+- Each batch is judged by the plan that was in force when it ended.
+- Whether the split should be there already (`routed`) is known once the step's window is open, or Argo CD says so.
+- What a commit records are the batches since the commit before it in the walk, so that all commits together hold all of them.
+
+The outcome is a function of git's times and Prometheus' samples. A controller that starts anew reads everything again, and arrives
+at the same state to the last digit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from rollout import gate
+from rollout.gate import Batch, Evidence
+from rollout.plan import Plan
+from rollout.samples import Counted, Counter, Series, complete_until
+from rollout.state import Walk
+
+HISTORY = 1800.0  # seconds of stable's past that the dispersion is estimated from
+
+
+@dataclass(slots=True)
+class Follower:
+    """Follows one walk. width: seconds per batch; lag: seconds until a batch is complete; read: how far it has read."""
+
+    start: str
+    width: float
+    lag: float
+    counter: Counter
+    read: float
+    history: list[tuple[int, int]] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
+    state: gate.State | None = None
+
+    @classmethod
+    def of(cls, walk: Walk, width: float, lag: float, lookback: float) -> Follower:
+        """Begin to follow a walk; reading starts `lookback` seconds before its history."""
+        release, begin = walk.start.release, walk.start.time - HISTORY
+        counter = Counter(width, begin, release.stable.version, release.model.version)
+        return cls(walk.start.commit, width, lag, counter, begin - lookback)
+
+    def fold(
+        self,
+        series: Iterable[Series],
+        until: float,
+        walk: Walk,
+        plan_at: Callable[[float], Plan],
+        routed_since: float | None,
+    ) -> None:
+        """Take in all samples up to `until` (a batch's end). routed_since: when Argo CD saw the present split arrive."""
+        for counted in self.counter.count(series, self.read, until):
+            self._take(counted, walk, plan_at, routed_since)
+        self.read = until
+
+    def _take(self, counted: Counted, walk: Walk, plan_at: Callable[[float], Plan], routed_since: float | None) -> None:
+        begin = counted.end - self.width
+        if counted.end <= walk.start.time and counted.stable is not None:
+            self.history.append((counted.stable.requests, counted.stable.errors))
+        splits = [split for split in walk.splits if split.time <= begin]
+        if not splits or not 0 < splits[-1].release.canary < 100:
+            return
+        plan = plan_at(counted.end)
+        if self.state is None:
+            self.state = gate.begin(plan.gates, self.history)
+        step = plan.index(splits[-1].release.canary)
+        last = splits[-1] is walk.splits[-1]
+        batch = Batch(
+            end=counted.end,
+            seconds=self.width,
+            traffic=splits[-1].release.canary,
+            step=step,
+            stable=counted.stable,
+            canary=counted.canary,
+            up=counted.stable is not None or counted.canary is not None,
+            routed=self._opened(step) or (last and routed_since is not None and begin >= routed_since),
+        )
+        self.batches.append(batch)
+        self.state = gate.observe(self.state, batch, plan.gates)
+
+    def _opened(self, step: int) -> bool:
+        return self.state is not None and self.state.place.step == step and self.state.place.opened is not None
+
+    def evidence(self, plan: Plan, walk: Walk) -> Evidence | None:
+        """Return what the gate makes of it; None until the present step has a batch."""
+        current = self.batches and self.batches[-1].traffic == walk.splits[-1].release.canary
+        return gate.judge(self.state, plan.gates) if self.state is not None and current else None
+
+    def unrecorded(self, walk: Walk) -> list[Batch]:
+        """Return the batches since those that the walk's last commit recorded."""
+        recorded = complete_until(walk.splits[-1].time, self.width, self.lag)
+        return [batch for batch in self.batches if batch.end > recorded]

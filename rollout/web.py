@@ -1,0 +1,74 @@
+"""One HTTP service: bounded time, bounded retries, and one error that says in a sentence what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+import urllib3
+
+from rollout.errors import BadInput
+
+T = TypeVar("T")
+_TIMEOUT = urllib3.Timeout(connect=3.0, read=20.0)  # a tick must end; the next one asks again
+
+
+class Unavailable(Exception):
+    """A service that does not answer, or not in its own language; the message says which and how."""
+
+
+@dataclass(slots=True)
+class Service:
+    """An HTTP service by base URL. token_file: a file with a bearer token, read at every request as tokens are renewed."""
+
+    name: str
+    url: str
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    received: int = 0  # bytes, for the benchmark
+    asked: int = 0  # requests, for the benchmark
+    _pool: urllib3.PoolManager = field(init=False)
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise BadInput(f"--{self.name}", "", f"is {self.url!r}; a URL such as http://{self.name}:9090 would be right")
+        self.url = self.url.rstrip("/")
+        trust = str(self.ca_file) if self.ca_file else None
+        self._pool = urllib3.PoolManager(timeout=_TIMEOUT, retries=urllib3.Retry(1, redirect=0), ca_certs=trust)
+
+    def json(self, method: str, path: str, decoder: msgspec.json.Decoder[T], form: Mapping[str, str] | None = None) -> T:
+        """Ask, and decode the answer; raise Unavailable in every other case."""
+        body = self._answer(method, path, form)
+        try:
+            return decoder.decode(body)
+        except msgspec.DecodeError as error:
+            start = body[:40].decode(errors="replace").strip()
+            raise Unavailable(f"{self.name} at {self.url} does not speak its API (it says {start!r}: {error})") from None
+
+    def _answer(self, method: str, path: str, form: Mapping[str, str] | None) -> bytes:
+        headers = {"Accept": "application/json"}
+        if self.token_file:
+            headers["Authorization"] = f"Bearer {self.token_file.read_text().strip()}"
+        try:
+            if form is None:
+                answer = self._pool.request(method, self.url + path, headers=headers)
+            else:
+                answer = self._pool.request(method, self.url + path, headers=headers, fields=form, encode_multipart=False)
+        except urllib3.exceptions.HTTPError as error:
+            raise Unavailable(f"{self.name} at {self.url} does not answer: {_plainly(error)}") from None
+        self.asked += 1
+        self.received += len(answer.data)
+        if answer.status != 200:
+            said = " ".join(answer.data[:200].decode(errors="replace").split())
+            raise Unavailable(f"{self.name} at {self.url} answers {answer.status}: {said}")
+        return answer.data
+
+
+def _plainly(error: Exception) -> str:
+    reason = getattr(error, "reason", None) or error
+    return str(reason).rpartition(": ")[2] or type(error).__name__
