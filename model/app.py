@@ -9,6 +9,7 @@ learns its categories from all rows of the slice, held out or not: a vocabulary 
 """
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,15 @@ def find(name: str) -> App:
     return app
 
 
+def skip_unused_imports() -> None:
+    """For processes of our own: tell the learners' libraries that scikit-learn and pandas are not there.
+
+    They import both for wrappers that nothing here uses, which takes longer than all the rest of a start.
+    """
+    for unused in ("sklearn", "pandas"):
+        sys.modules.setdefault(unused, None)  # type: ignore[arg-type]  # None is how Python spells "not importable"
+
+
 def split(rows: int) -> tuple[list[int], list[int]]:
     """Row numbers to train on (four fifths) and to hold out (a fifth), each in one fixed random order."""
     order: list[int] = np.random.default_rng(SPLIT_SEED).permutation(rows).tolist()
@@ -103,8 +113,11 @@ def held_out(app: App, data: Data) -> dict[str, list[Value]]:
 def train(app: App, data: Data, seed: int = 1, rounds: int | None = None, keep: Sequence[bool] | None = None) -> Trained:
     """Train a version on the kept rows and evaluate it on its own held-out rows."""
     training, holdout = ([r for r in part if keep is None or keep[r]] for part in split(len(data.target)))
-    if not training or not holdout:
-        raise BadInput(f"{app.name}: too few rows are left; at least {HOLDOUT} are needed")
+    if len(set(data.target[training])) < 2 or len(set(data.target[holdout])) < 2:
+        raise BadInput(
+            f"{app.name}: {len(training)} rows to learn from and {len(holdout)} held out are too few, "
+            "or all alike; must be more, with different targets"
+        )
     categories = fit_encoder(take(data.table, training + holdout, app.columns), app.columns)
     encoder = ranks(categories)
     rows = take(data.table, training, app.columns)

@@ -1,9 +1,9 @@
-"""A trained version as a folder of files, and the one sha256 that names it.
+r"""A trained version as a folder of files, and the one sha256 that names it.
 
-The digest is the sha256 of this text: one line "<sha256 of the file>  <path>\\n" per file, sorted by path (bytewise,
+The digest is the sha256 of this text: one line "<sha256 of the file>  <path>\n" per file, sorted by path (bytewise,
 "/" between folders, relative to the version's folder). That is what `sha256sum` prints, so anyone can check it:
 
-    cd DIR && find . -type f -printf '%P\\n' | LC_ALL=C sort | xargs -d '\\n' sha256sum | sha256sum
+    cd DIR && find . -type f -printf '%P\n' | LC_ALL=C sort | xargs -d '\n' sha256sum | sha256sum
 
 Nothing in the folder depends on when or where it was written: the same training gives the same bytes.
 """

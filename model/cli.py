@@ -80,6 +80,8 @@ def _train(options: argparse.Namespace) -> int:
     started = time.monotonic()
     if options.rounds is not None and options.rounds < 1:
         raise BadInput(f"--rounds = {options.rounds}: must be at least 1")
+    if not 0 <= options.seed < 2**31:
+        raise BadInput(f"--seed = {options.seed}: must be from 0 to {2**31 - 1}")
     app = find(options.app)
     data = app.load(_setting(app.name))
     keep = kept(options.keep, data.table, app.columns) if options.keep else None
@@ -132,7 +134,7 @@ def _replay(options: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     bodies = itertools.cycle(list(v2.lines(app, table, range(len(table[app.columns[0].name])))))
-    counts = replay(bodies, options.url, options.rate, options.seconds, stop)
+    counts = replay(bodies, url=options.url, rate=options.rate, seconds=options.seconds, stop=stop)
     print(json.dumps({"sent": counts.total(), "answers": dict(sorted(counts.items()))}))
     return 1 if counts and set(counts) == {"no answer"} else 0
 

@@ -31,14 +31,8 @@ COLUMNS = (
         Column(f"PAY_{number}", "INT64", f"repayment status in {month}", categories=STATUS)
         for number, month in zip((0, 2, 3, 4, 5, 6), MONTHS, strict=True)
     ),
-    *(
-        Column(f"BILL_AMT{number}", "INT64", f"bill of {month}, NT$", -AMOUNT, AMOUNT)
-        for number, month in enumerate(MONTHS, 1)
-    ),
-    *(
-        Column(f"PAY_AMT{number}", "INT64", f"paid in {month}, NT$", 0, AMOUNT)
-        for number, month in enumerate(MONTHS, 1)
-    ),
+    *(Column(f"BILL_AMT{number}", "INT64", f"bill of {month}, NT$", -AMOUNT, AMOUNT) for number, month in enumerate(MONTHS, 1)),
+    *(Column(f"PAY_AMT{number}", "INT64", f"paid in {month}, NT$", 0, AMOUNT) for number, month in enumerate(MONTHS, 1)),
 )
 TARGET = Column("default.payment.next.month", "INT64", "1 defaulted, 0 did not", 0, 1)
 

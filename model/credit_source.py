@@ -6,6 +6,7 @@ values as another CSV: other column names, numbers written out. So the download 
 bytes of the transport. What does not is thrown away. What does is kept in `.cache/` and verified again at each use.
 """
 
+import csv
 import hashlib
 import io
 import queue
@@ -16,8 +17,6 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
-
-import pandas as pd
 
 from model import credit_generated
 from model.table import BadInput, Column, Value, check
@@ -56,24 +55,42 @@ def load(
 def read(path: Path, columns: Sequence[Column]) -> dict[str, list[Value]]:
     """Read and check a CSV file with (at least) these columns; whole numbers come out as int."""
     try:
-        frame = pd.read_csv(path)
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); CREDIT_DATA must name a CSV file") from error
-    except pd.errors.EmptyDataError as error:
-        raise BadInput(f"{path}: is empty; must be a CSV file with a header and the columns of the data set") from error
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: is not a CSV file ({error})") from error
-    table = {str(name): frame[name].tolist() for name in frame.columns}
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: is not text; CREDIT_DATA must name a CSV file") from error
+    table = _table(text, str(path))
     check(table, columns, str(path))
-    return {c.name: [int(value) for value in table[c.name]] for c in columns}
+    return {c.name: table[c.name] for c in columns}
 
 
 def well_known_form(served: bytes, columns: Sequence[Column]) -> bytes:
     """What the public source serves (ID, X1..X23, Y), rewritten as `UCI_Credit_Card.csv`."""
-    frame = pd.read_csv(io.BytesIO(served), dtype="int64")
+    table = _table(served.decode(), URL)
+    rows = "".join(f"{','.join(map(str, row))}\n" for row in zip(*table.values(), strict=True))
     header = ",".join(f'"{name}"' for name in ("ID", *(c.name for c in columns)))
-    body = frame.to_csv(index=False, header=False, lineterminator="\n")
-    return f"{header}\n{ROUND_NUMBER.sub(_exponent, body)}".encode()
+    return f"{header}\n{ROUND_NUMBER.sub(_exponent, rows)}".encode()
+
+
+def _table(text: str, where: str) -> dict[str, list[Value]]:
+    """The columns of a CSV text, its numbers as numbers."""
+    lines = list(csv.reader(io.StringIO(text)))
+    if not lines:
+        raise BadInput(f"{where}: is empty; must be a CSV file with a header and the columns of the data set")
+    header, *rows = lines
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(header):
+            raise BadInput(f"{where}: line {number} has {len(row)} fields; must be {len(header)}, as in the header")
+    return {name: [_number(row[place]) for row in rows] for place, name in enumerate(header)}
+
+
+def _number(text: str) -> Value:
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return int(number) if number.is_integer() else number
 
 
 def _exponent(number: re.Match[str]) -> str:
@@ -86,7 +103,7 @@ def _cached(cache: Path, columns: Sequence[Column], fetch: Callable[[], bytes]) 
         return ""
     try:
         content = well_known_form(fetch(), columns)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, BadInput) as error:
         return f"{URL} could not be had ({error})"
     if _sha256(content) != SHA256:
         return f"{URL}: sha256 of the rows is {_sha256(content)}; must be {SHA256}"

@@ -16,6 +16,7 @@ TIMEOUT_SECONDS = 5.0
 
 def replay(
     bodies: Iterator[str],
+    *,
     url: str,
     rate: float,
     seconds: float,

@@ -12,14 +12,17 @@ cannot predict for it, as with a category its training never saw (the model's mi
 
 import math
 import os
+import sys
+import traceback
 from pathlib import Path
+from typing import NoReturn
 
 from mlserver import MLModel
 from mlserver.errors import MLServerError
 from mlserver.types import InferenceRequest, InferenceResponse, MetadataTensor, RequestInput, ResponseOutput
 
 from model import artifact, v2
-from model.app import App, Model, open_model, selftest
+from model.app import Model, open_model, selftest, skip_unused_imports
 from model.features import UnseenCategory
 from model.table import BadInput, Value
 
@@ -33,51 +36,58 @@ class Runtime(MLModel):  # type: ignore[misc]  # mlserver ships no types
 
     async def load(self) -> bool:
         """Verify, open, self-test; True means ready. Any failure ends the process."""
+        skip_unused_imports()
         try:
-            folder = Path(self.settings.parameters.uri or "")
-            _verify(folder, os.environ.get("MODEL_SHA256", ""))
-            self._model = open_model(folder)
-            self._describe(self._model.app)
-            await self._selftest(folder)
+            self._model = opened(Path(self.settings.parameters.uri or ""), os.environ.get("MODEL_SHA256", ""))
+        except BadInput as error:
+            _end(str(error))
         except Exception as error:
-            raise SystemExit(f"model not served: {error}") from error
+            traceback.print_exc()
+            _end(repr(error))
+        app = self._model.app
+        self.inputs = [MetadataTensor(name=c.name, datatype=c.datatype, shape=[-1, 1]) for c in app.columns]
+        self.outputs = [MetadataTensor(name=app.output, datatype="FP64", shape=[-1, 1])]
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         """Answer one request of any number of rows; one bad row fails the request."""
         try:
-            predicted = self._model.predict({i.name: _values(i) for i in payload.inputs})
+            output = answer(self._model, payload)
         except BadInput as error:
             raise MLServerError(str(error), 400) from error
         except UnseenCategory as error:
             raise MLServerError(str(error), 500) from error
-        output = ResponseOutput(
-            name=self._model.app.output, shape=[len(predicted), 1], datatype="FP64", data=predicted.tolist()
-        )
         return InferenceResponse(model_name=self.name, model_version=self.version, outputs=[output])
 
-    def _describe(self, app: App) -> None:
-        self.inputs = [MetadataTensor(name=c.name, datatype=c.datatype, shape=[-1, 1]) for c in app.columns]
-        self.outputs = [MetadataTensor(name=app.output, datatype="FP64", shape=[-1, 1])]
 
-    async def _selftest(self, folder: Path) -> None:
-        """Ask for the self-test rows as a client would."""
-        rows, expected = selftest(folder)
-        request = v2.request(self._model.app, rows, range(len(expected)))
-        answer = await self.predict(InferenceRequest.model_validate(request))
-        for row, (want, got) in enumerate(zip(expected, answer.outputs[0].data, strict=True), 1):
-            if not math.isclose(want, got, rel_tol=SAME):
-                raise BadInput(f"{folder}: self-test row {row}: {self._model.app.output} is {got}; must be {want}")
-
-
-def _verify(folder: Path, expected: str) -> None:
-    if not expected:
+def opened(folder: Path, sha256: str) -> Model:
+    """The version in `folder`, verified and self-tested; raises BadInput if it must not be served."""
+    if not sha256:
         raise BadInput(f"MODEL_SHA256 is not set; must be what `python -m model digest {folder}` prints")
-    artifact.verify(folder, expected)
+    artifact.verify(folder, sha256)
+    model = open_model(folder)
+    rows, expected = selftest(folder)
+    request = InferenceRequest.model_validate(v2.request(model.app, rows, range(len(expected))))
+    for row, (want, got) in enumerate(zip(expected, answer(model, request).data, strict=True), 1):
+        if not math.isclose(want, got, rel_tol=SAME):
+            raise BadInput(f"{folder}: self-test row {row}: {model.app.output} is {got}; must be {want}")
+    return model
+
+
+def answer(model: Model, request: InferenceRequest) -> ResponseOutput:
+    """The predictions for a request, a tensor of shape (rows, 1); raises BadInput or UnseenCategory."""
+    predicted = model.predict({tensor.name: _values(tensor) for tensor in request.inputs})
+    return ResponseOutput(name=model.app.output, shape=[len(predicted), 1], datatype="FP64", data=predicted.tolist())
 
 
 def _values(tensor: RequestInput) -> list[Value]:
-    values = tensor.data.root
+    values: object = tensor.data.root
     if not isinstance(values, list) or math.prod(tensor.shape) != len(values):
         raise BadInput(f"request: {tensor.name}: shape {tensor.shape} does not fit its data; must be [rows, 1]")
     return values
+
+
+def _end(reason: str) -> NoReturn:
+    """End at once: an exception would be buried under the tracebacks of the servers that it tears down."""
+    print(f"model not served: {reason}", file=sys.stderr, flush=True)
+    os._exit(1)

@@ -47,16 +47,18 @@ class Column:
 
 def check(table: Table, columns: Sequence[Column], where: str) -> int:
     """Return the number of rows, or raise BadInput for the first missing column, uneven length or wrong value."""
-    rows = len(next(iter(table.values()), ()))
     for column in columns:
         if column.name not in table:
             raise BadInput(f"{where}: column {column.name} ({column.meaning}) is missing")
+    rows = len(table[columns[0].name])
+    for column in columns:
         values = table[column.name]
         if len(values) != rows:
             raise BadInput(f"{where}: column {column.name} has {len(values)} values where others have {rows}")
         for row, value in enumerate(values):
             if not column.allows(value):
-                raise BadInput(f"{where}: row {row + 1}, {column.name} = {_shown(value)}: must be {column.expects()}")
+                shown = "(empty)" if value == "" else repr(value)
+                raise BadInput(f"{where}: row {row + 1}, {column.name} = {shown}: must be {column.expects()}")
     if not rows:
         raise BadInput(f"{where}: no rows; at least one is needed")
     return rows
@@ -65,7 +67,3 @@ def check(table: Table, columns: Sequence[Column], where: str) -> int:
 def take(table: Table, rows: Sequence[int], columns: Sequence[Column]) -> dict[str, list[Value]]:
     """The given rows of the given columns, in the order of `rows`."""
     return {c.name: [table[c.name][row] for row in rows] for c in columns}
-
-
-def _shown(value: Value) -> str:
-    return "(empty)" if value != value or value is None else repr(value)  # NaN is the only value unequal to itself
