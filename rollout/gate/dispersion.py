@@ -28,9 +28,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from rollout.gate.rules import WIDTHS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rollout.gate.rules import Rules
 
+ROUNDING = 1e-9  # relative: sums and differences of floats may leave this much that is no excess
 KEPT = 12  # worst pairs remembered per width: 1 % of a thousand pairs, and the two
+Block = tuple[int, int]  # events, requests
 Excess = tuple[float, float, float, float]  # D - V, D, V, variance of D
 
 
@@ -42,18 +46,19 @@ class Sums(NamedTuple):
     q: float
     pairs: int
     worst: tuple[Excess, ...]
+    phi: float
 
 
 class Dispersion(NamedTuple):
     """`waiting[level]` is a block (events, requests) that waits for its neighbour; `phi` what all this says now."""
 
-    waiting: tuple[tuple[int, int] | None, ...]
+    waiting: tuple[Block | None, ...]
     sums: tuple[Sums, ...]
     phi: float
 
 
 LEVELS = max(WIDTHS) + 1
-NOTHING = Sums(0.0, 0.0, 0.0, 0, ())
+NOTHING = Sums(0.0, 0.0, 0.0, 0, (), 1.0)
 NEW = Dispersion((None,) * LEVELS, (NOTHING,) * len(WIDTHS), 1.0)
 
 
@@ -71,7 +76,7 @@ def watched(known: Dispersion, events: int, requests: int, rules: Rules) -> Disp
         queue[level] = None
         if level in WIDTHS and first[0] + block[0]:
             index = WIDTHS.index(level)
-            changed[index] = _paired(changed[index], first, block)
+            changed[index] = _paired(changed[index], first, block, rules)
         block = (first[0] + block[0], first[1] + block[1])
         level += 1
         if level == LEVELS:
@@ -81,29 +86,31 @@ def watched(known: Dispersion, events: int, requests: int, rules: Rules) -> Disp
         queue[level] = block
     if block[0] == 0:
         return Dispersion(tuple(queue), sums, phi)
-    return Dispersion(tuple(queue), tuple(changed), min(rules.phi_max, max(_phi(s, rules) for s in changed)))
+    return Dispersion(tuple(queue), tuple(changed), max([s.phi for s in changed]))
 
 
-def _paired(sums: Sums, one: tuple[int, int], two: tuple[int, int]) -> Sums:
-    """Rule 1. Events imply requests, so n1 + n2 > 0."""
+def _paired(sums: Sums, one: Block, two: Block, rules: Rules) -> Sums:
+    """Rule 1, and what follows. Events imply requests, so n1 + n2 > 0."""
+    d, v, q, pairs, worst, _ = sums
     total = one[0] + two[0]
     u = one[1] / (one[1] + two[1])
-    d = (one[0] - u * total) ** 2
-    v = total * u * (1 - u)
-    q = max(0.0, 2 * v * v + v * (1 - 6 * u * (1 - u)))
-    worst = sums.worst
-    if len(worst) < KEPT or d - v > worst[-1][0]:
-        worst = tuple(sorted((*worst, (d - v, d, v, q)), reverse=True)[:KEPT])
-    return Sums(sums.d + d, sums.v + v, sums.q + q, sums.pairs + 1, worst)
+    dd = (one[0] - u * total) ** 2
+    vv = total * u * (1 - u)
+    qq = max(0.0, 2 * vv * vv + vv * (1 - 6 * u * (1 - u)))
+    d, v, q, pairs = d + dd, v + vv, q + qq, pairs + 1
+    if len(worst) < KEPT or dd - vv > worst[-1][0]:
+        worst = tuple(sorted((*worst, (dd - vv, dd, vv, qq)), reverse=True)[:KEPT])
+    return Sums(d, v, q, pairs, worst, _phi(d, v, q, worst[: 2 + pairs // 100], rules))
 
 
-def _phi(sums: Sums, rules: Rules) -> float:
+def _phi(d: float, v: float, q: float, worst: Iterable[Excess], rules: Rules) -> float:
     """Rules 2 and 3 at one width."""
-    d, v, q = sums.d, sums.v, sums.q
-    for _, dd, vv, qq in sums.worst[: 2 + sums.pairs // 100]:
+    if d <= v:
+        return 1.0
+    for _, dd, vv, qq in worst:
         d -= dd
         v -= vv
         q -= qq
-    if d - v <= rules.phi_sure * sqrt(max(q, 0.0)) or d - v <= 1e-9 * sums.d:
+    if d - v <= rules.phi_sure * sqrt(max(q, 0.0)) + ROUNDING * v:
         return 1.0
-    return (d + rules.phi_prior) / (v + rules.phi_prior)
+    return min(rules.phi_max, (d + rules.phi_prior) / (v + rules.phi_prior))

@@ -28,9 +28,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rollout.gate import ceiling as ceilings
 from rollout.gate import harm as harms
@@ -53,8 +52,7 @@ Tally = tuple[int, int, int, int, int, int]  # requests, errors, slow of stable,
 EMPTY: Tally = (0, 0, 0, 0, 0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where the rollout is: the current step and its window."""
 
     step: int = -1
@@ -69,8 +67,7 @@ class Place:
     blind: float = 0.0  # seconds since both arms had data
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """All that the gate remembers. Two equal states give equal verdicts for ever."""
 
     rules: Rules
@@ -146,8 +143,7 @@ def _with(
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """What a batch has changed before it is weighed: place, share's pool, safety of a new step; `judged`: its share counts."""
 
     place: Place
@@ -257,10 +253,10 @@ def _tallied(steps: tuple[tuple[int, int, Tally], ...], batch: Batch) -> tuple[t
 def _latch(gates: Gates, errors: Harm, slow: Harm | None, ceiling: Bets | None, share: Share) -> tuple[str, float] | None:
     """The test that is due to abort, and its e-value."""
     need = thresholds(gates)
-    if errors.value >= need.errors and errors.floor.value >= need.errors:
-        return "errors", errors.value
-    if gates.latency_budget is not None and slow and slow.value >= need.latency and slow.floor.value >= need.latency:
-        return "latency", slow.value
+    if errors.evidence >= need.errors:
+        return "errors", errors.evidence
+    if gates.latency_budget is not None and slow and slow.evidence >= need.latency:
+        return "latency", slow.evidence
     if gates.ceiling is not None and ceiling and ceiling.value >= need.ceiling:
         return "ceiling", ceiling.value
     if share.bets.value >= need.share:
@@ -274,8 +270,8 @@ def judge(state: State, gates: Gates) -> Evidence:
     place, rules = state.place, state.rules
     verdict, cause, stale = _verdict(state, gates, need.safety)
     ceiling = None if gates.ceiling is None or state.ceiling is None else state.ceiling.value
-    latency = None if gates.latency_budget is None or state.slow is None else state.slow.value
-    values = {"errors": state.errors.value, "ceiling": ceiling, "latency": latency, "share": state.share.bets.value}
+    latency = None if gates.latency_budget is None or state.slow is None else state.slow.evidence
+    values = {"errors": state.errors.evidence, "ceiling": ceiling, "latency": latency, "share": state.share.bets.value}
     if state.latched:
         values[state.latched[0]] = state.latched[1]
     return Evidence(
@@ -285,6 +281,7 @@ def judge(state: State, gates: Gates) -> Evidence:
         traffic=place.traffic,
         harm=values["errors"] or 0.0,
         harm_threshold=need.errors,
+        two_arm=state.errors.value,
         floor=state.errors.floor.value,
         ceiling=values["ceiling"],
         ceiling_threshold=need.ceiling,
@@ -343,10 +340,10 @@ def _calm(state: State, gates: Gates) -> bool:
     """No harm test of the plan is anywhere near."""
     most = state.rules.calm
     return (
-        state.errors.value < most
+        state.errors.evidence < most
         and state.share.bets.value < most
         and (gates.ceiling is None or state.ceiling is None or state.ceiling.value < most)
-        and (gates.latency_budget is None or state.slow is None or state.slow.value < most)
+        and (gates.latency_budget is None or state.slow is None or state.slow.evidence < most)
     )
 
 

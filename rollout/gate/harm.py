@@ -38,13 +38,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from rollout.gate import dispersion
 from rollout.gate.dispersion import Dispersion, watched
 from rollout.gate.rules import BIG, FLOOR_GRID, GRID
-from rollout.gate.wealth import Bets, fresh, grow, limit
+from rollout.gate.wealth import Bets, Moment, fresh, grow, limit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rollout.gate.rules import Rules
-    from rollout.gate.wealth import Moment
 
 LOG_GRID = tuple(log(g) for g in GRID)
 NOT_SEEN = 1.0  # stable requests, decayed, below which stable counts as not seen
@@ -67,7 +66,7 @@ class Stable(NamedTuple):
 
 
 class Harm(NamedTuple):
-    """The test of one kind of event. `value` is its e-value, `floor.value` that of the floor test."""
+    """The test of one kind of event: `ratios` and `total` are bets on the canary against stable, `value` their mixture."""
 
     ratios: Bets
     total: float
@@ -76,6 +75,11 @@ class Harm(NamedTuple):
     stable: Stable
     of_stable: Dispersion
     of_canary: Dispersion
+
+    @property
+    def evidence(self) -> float:
+        """The e-value of "worse than stable, and above the floor": the smaller of the two tests'."""
+        return min(self.value, self.floor.value)
 
     @property
     def phi(self) -> float:
@@ -130,28 +134,26 @@ def weighed(harm: Harm, now: Counts, ratio: float, floor: float, at: Moment) -> 
             factor = _total_failure(now, null, stable, rules)
         floors = _floor_gains(e_c, n_c, null)
         of_canary = watched(of_canary, e_c, n_c, rules)
-    elder = at._replace(young=False)  # rule 7 looks at the whole mixture, below
+    elder = Moment(at.clock, False, at.seconds, rules)  # rule 7 looks at the whole mixture, below
     ratios = grow(harm.ratios, gains, elder)
     total = min(BIG, (harm.total + at.clock.mass) * factor)
     value, scale = _mixed(ratios, total, harm.ratios.ref, at)
+    active = ratios.active
     if scale < 1:
-        ratios = Bets(tuple([a * scale for a in ratios.active]), value, 0.0)
+        active = tuple([a * scale for a in active])
         total *= scale
-    ref = harm.ratios.ref if at.young else value
-    return Harm(
-        ratios._replace(ref=ref), total, value, grow(harm.floor, floors, elder), stable, known.of_stable, of_canary
-    )  # fmt: skip
+    ratios = Bets(active, value, harm.ratios.ref if at.young else value)
+    return Harm(ratios, total, value, grow(harm.floor, floors, elder), stable, known.of_stable, of_canary)
 
 
 def idle(harm: Harm, now: Counts, at: Moment) -> Harm:
     """Learn what stable does, and no more: all that a batch from before the canary's first request is good for."""
-    fade = exp(-at.seconds / at.rules.recent)
-    if not now.stable_requests:
-        return harm._replace(stable=harm.stable.plus(0, 0, fade))
-    return harm._replace(
-        stable=harm.stable.plus(now.stable_events, now.stable_requests, fade),
-        of_stable=watched(harm.of_stable, now.stable_events, now.stable_requests, at.rules),
-    )
+    ratios, total, value, floor, stable, seen, of_canary = harm
+    _, _, events, requests, _ = now
+    stable = stable.plus(events, requests or 0, exp(-at.seconds / at.rules.recent))
+    if requests:
+        seen = watched(seen, events, requests, at.rules)
+    return Harm(ratios, total, value, floor, stable, seen, of_canary)
 
 
 def _mixed(ratios: Bets, total: float, ref: float, at: Moment) -> tuple[float, float]:
@@ -177,9 +179,10 @@ def _gains(now: Counts, null: Null, stable: Stable, rules: Rules) -> list[float]
     gains = []
     for g, log_g in zip(GRID, LOG_GRID, strict=True):
         mean = expected * g
-        counted = min(e_c, max(1.0, mean + rules.winsor * sqrt(mean * phi)))
+        most = mean + rules.winsor * sqrt(mean * phi)
+        counted = e_c if e_c <= 1 or e_c <= most else max(1.0, most)
         gain = (counted * log_g - (counted + e_s) * log((scaled * g + rest) / base)) / phi
-        gains.append(min(gain, highest))
+        gains.append(gain if gain < highest else highest)
     return gains
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rollout.gate.rules import Rules
     from rollout.plan import Gates
 
-LOG_GRID = tuple(log(a) for a in SAFETY_GRID)
+GRID = tuple((log(a), 1 - a) for a in SAFETY_GRID)
 
 
 class Safety(NamedTuple):
@@ -46,13 +46,12 @@ def weighed(safety: Safety, now: Counts, step: int, gates: Gates, known: tuple[f
     """Take in one batch of the window that has both arms; `known` is phi, and the rules."""
     phi, rules = known
     e_c, n_c, e_s, _, share = now
-    odds = share / (1 - share) * gates.safety_ratio
     most = log(rules.safety_cap / gates.safety_alpha)
     gift = (n_c or 0) * floor_at(step, gates, rules)
-    logs = []
-    for a, log_a, old in zip(SAFETY_GRID, LOG_GRID, safety.logs, strict=True):
-        gain = e_c * log_a + gift * (1 - a)
-        if e_s:
-            gain += e_s * log(1 + odds * (1 - a))
-        logs.append(min(most, old + gain / phi))
+    gains = [e_c * log_a + gift * left for log_a, left in GRID]
+    if e_s:
+        odds = share / (1 - share) * gates.safety_ratio
+        gains = [gain + e_s * log(1 + odds * left) for gain, (_, left) in zip(gains, GRID, strict=True)]
+    logs = [old + gain / phi for old, gain in zip(safety.logs, gains, strict=True)]
+    logs = [most if x > most else x for x in logs]
     return Safety(tuple(logs), sum(map(exp, logs)) / len(logs))

@@ -27,11 +27,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from rollout.gate import dispersion
 from rollout.gate.dispersion import Dispersion, watched
 from rollout.gate.rules import SHARE_GRID
-from rollout.gate.wealth import Bets, fresh, grow
+from rollout.gate.wealth import Bets, Moment, fresh, grow
 
 if TYPE_CHECKING:
     from rollout.gate.rules import Rules
-    from rollout.gate.wealth import Moment
 
 
 class Share(NamedTuple):
@@ -62,7 +61,8 @@ def fits(canary: int, total: int, traffic: int, rules: Rules) -> bool:
 
 def pooled(share: Share, canary: int, total: int, rules: Rules) -> Share:
     """Remember a batch for rule 2."""
-    return share._replace(pool=(*share.pool, (canary, total))[-rules.share_pool :])
+    bets, seen, pool, routed, got, of = share
+    return Share(bets, seen, (*pool, (canary, total))[-rules.share_pool :], routed, got, of)
 
 
 def above(share: Share, traffic: int, rules: Rules) -> bool:
@@ -86,7 +86,7 @@ def weighed(share: Share, canary: int, stable: int, traffic: int, at: Moment) ->
     phi = max(rules.share_temper, share.seen.phi)
     highest = log(rules.share_cap)
     gains = [min(highest, (canary * up + stable * down) / phi) for up, down in _bets(traffic, rules.share_floor)]
-    bets = grow(share.bets, gains, at._replace(young=share.routed < rules.young))
+    bets = grow(share.bets, gains, Moment(at.clock, share.routed < rules.young, at.seconds, rules))
     seen = watched(share.seen, canary, canary + stable, rules)
     if max(gains) <= 0:
         return Share(bets, seen, share.pool, share.routed + at.seconds, 0, 0)

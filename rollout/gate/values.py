@@ -57,7 +57,8 @@ class Evidence:
     verdict, cause: cause is None, 'errors', 'ceiling', 'latency', 'share' or 'outage'.
     step, traffic: of the last batch; -1 and 0 before the first.
     harm, ceiling, latency, share: e-values of the harm tests; None = switched off by the plan. Each has its `_threshold`: 1
-        over its part of alpha. Once an abort is due, its cause's e-value stays as it was. `floor` must reach harm_threshold too.
+        over its part of alpha. Once an abort is due, its cause's e-value stays as it was.
+    two_arm, floor: the two tests of errors, against stable and against a rate that nobody minds; harm is the smaller.
     safe, safe_threshold: e-value against "not safe"; `safe_limit`: the rate that is called safe, as (ratio, floor).
     phi: dispersion the next batch's errors will be divided by, >= 1.
     window_start, window_seconds: of the current step, in seconds; None and 0 until the share fits.
@@ -73,6 +74,7 @@ class Evidence:
     traffic: int
     harm: float
     harm_threshold: float
+    two_arm: float
     floor: float
     ceiling: float | None
     ceiling_threshold: float

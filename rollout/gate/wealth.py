@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from rollout.gate.rules import Rules
 
+STEEPEST = exp(STEEP)
+HUGE = BIG / 100  # no bet of a mixture of fewer than a hundred exceeds BIG while their mean is below this
+
 
 class Clock(NamedTuple):
     """How much mass is out. `out` of 1 is betting, `steps` and `later` wait; `mass` is what the last batch let out."""
@@ -87,13 +90,16 @@ def limit(ref: float, at: Moment) -> float:
 
 def grow(bets: Bets, gains: Iterable[float] | None, at: Moment) -> Bets:
     """Add the mass that the clock let out, multiply each bet by exp(gain); None = nothing was learnt."""
-    mass = at.clock.mass
+    _, mass, steps, later, _ = at.clock
     if gains is None:
         active = [a + mass for a in bets.active]
     else:
-        active = [multiplied(a + mass, g) for a, g in zip(bets.active, gains, strict=True)]
-    rest = at.clock.rest
+        active = [(a + mass) * (exp(g) if g < STEEP else STEEPEST) for a, g in zip(bets.active, gains, strict=True)]
+    rest = steps + later
     value = sum(active) / len(active) + rest
+    if value > HUGE:
+        active = [min(a, BIG) for a in active]
+        value = sum(active) / len(active) + rest
     if not at.young:
         return Bets(tuple(active), value, value)
     most = limit(bets.ref, at)
@@ -102,8 +108,3 @@ def grow(bets: Bets, gains: Iterable[float] | None, at: Moment) -> Bets:
         active = [a * scale for a in active]
         value = most
     return Bets(tuple(active), value, bets.ref)
-
-
-def multiplied(wealth: float, gain: float) -> float:
-    """The product wealth * exp(gain), kept finite."""
-    return min(BIG, wealth * exp(min(STEEP, gain)))
