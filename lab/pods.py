@@ -72,6 +72,7 @@ class Nodes:
     store: Path
     command: Command = mlserver
     missing_images: set[str] = field(default_factory=set)
+    broken: set[str] = field(default_factory=set)  # pods whose models can no longer be fetched
 
     def model(self, uri: str) -> Path:
         """The model store's folder for a URI: s3://models/credit/8 is <store>/credit/8."""
@@ -124,7 +125,7 @@ class Pod:
         if self.spec.image in self.nodes.missing_images:
             return f"ImagePullBackOff: {self.spec.image}: not found"
         source = self.nodes.model(self.spec.model_uri)
-        if not source.is_dir():
+        if not source.is_dir() or self.name in self.nodes.broken:
             return f"model initializer: {self.spec.model_uri}: no such folder in the model store"
         shutil.rmtree(self.folder, ignore_errors=True)
         shutil.copytree(source, self.folder / "model")
