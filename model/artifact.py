@@ -10,6 +10,7 @@ Nothing in the folder depends on when or where it was written: the same training
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def listing(folder: Path) -> str:
 
 def digest(folder: Path) -> str:
     """The sha256 of a version's folder, 64 hexadecimal digits."""
-    return hashlib.sha256(listing(folder).encode()).hexdigest()
+    return hashlib.sha256(os.fsencode(listing(folder))).hexdigest()
 
 
 def verify(folder: Path, expected: str) -> None:

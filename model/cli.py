@@ -121,8 +121,12 @@ def _rows(options: argparse.Namespace) -> int:
     there = len(table[app.columns[0].name])
     if not 1 <= options.n <= there:
         raise BadInput(f"--n = {options.n}: must be from 1 to {there}, the rows held out")
-    for line in v2.lines(app, table, range(options.n)):
-        print(line)
+    try:
+        for line in v2.lines(app, table, range(options.n)):
+            print(line)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, `head` perhaps, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -6,9 +6,12 @@ values as another CSV: other column names, numbers written out. So the download 
 bytes of the transport. What does not is thrown away. What does is kept in `.cache/` and verified again at each use.
 """
 
+import contextlib
 import csv
 import hashlib
+import http.client
 import io
+import os
 import queue
 import re
 import sys
@@ -28,54 +31,106 @@ CONNECT_SECONDS = 3.0
 DOWNLOAD_SECONDS = 60.0
 ROUND_NUMBER = re.compile(r"\b([1-9])(0{5,})\b")  # what R writes shorter with an exponent
 
+WARNING = """\
+{line}
+!! NOT THE REAL DATA: {reason}
+!! Going on with generated rows of the same schema. For the real ones set CREDIT_DATA to the path of
+!! UCI_Credit_Card.csv; CREDIT_DATA=generated asks for generated rows without this warning.
+{line}"""
+
 Loaded: TypeAlias = tuple[dict[str, list[Value]], str]
 
 
-def load(
-    setting: str | None,
-    columns: Sequence[Column],
-    cache: Path = CACHE,
-    fetch: Callable[[], bytes] | None = None,
-) -> Loaded:
+def download(url: str = URL, patience: float = CONNECT_SECONDS) -> bytes:
+    """The bytes at `url`; OSError if nothing answers within `patience` seconds.
+
+    In a thread of its own, for no timeout of urllib bounds the look-up of a name.
+    """
+    answer: queue.Queue[bytes | OSError] = queue.Queue()
+    connected = threading.Event()
+    threading.Thread(target=_get, args=(url, patience, answer, connected), daemon=True).start()
+    connected.wait(patience)
+    try:
+        content = answer.get(timeout=DOWNLOAD_SECONDS if connected.is_set() else 0.1)
+    except queue.Empty as error:
+        raise OSError(f"{url}: no answer in {patience:g} s") from error
+    if isinstance(content, OSError):
+        raise content
+    return content
+
+
+def _get(url: str, patience: float, answer: "queue.Queue[bytes | OSError]", connected: threading.Event) -> None:
+    try:
+        with urllib.request.urlopen(url, timeout=patience) as response:
+            connected.set()
+            answer.put(response.read())
+    except (OSError, http.client.HTTPException) as error:
+        answer.put(OSError(f"{url}: {getattr(error, 'reason', error)}"))
+        connected.set()
+
+
+def load(setting: str | None, columns: Sequence[Column], cache: Path = CACHE, fetch: Callable[[], bytes] = download) -> Loaded:
     """The table and its origin: from the file that `setting` names, "generated", or (None) the public source."""
     if setting == "generated":
         return credit_generated.table(), "generated"
     if setting:
-        return read(Path(setting), columns), "real"
-    reason = _cached(cache, columns, fetch or _download)
-    if not reason:
-        return read(cache, columns), "real"
-    print(f"{'!' * 100}\n!! NOT THE REAL DATA: {reason}\n"
-          f"!! Going on with generated rows of the same schema. For the real ones set CREDIT_DATA to the path of\n"
-          f"!! UCI_Credit_Card.csv; CREDIT_DATA=generated asks for generated rows without this warning.\n{'!' * 100}",
-          file=sys.stderr)  # fmt: skip
-    return credit_generated.table(), "generated"
-
-
-def read(path: Path, columns: Sequence[Column]) -> dict[str, list[Value]]:
-    """Read and check a CSV file with (at least) these columns; whole numbers come out as int."""
+        return _given(Path(setting), columns), "real"
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        content = _published(cache, columns, fetch)
+    except (OSError, ValueError, BadInput) as error:
+        print(WARNING.format(line="!" * 100, reason=error), file=sys.stderr)
+        return credit_generated.table(), "generated"
+    return _parsed(content, str(cache), columns), "real"
+
+
+def _given(path: Path, columns: Sequence[Column]) -> dict[str, list[Value]]:
+    """A file of the user's: taken as it is if it fits the schema, with a word if it is not the published one."""
+    try:
+        content = path.read_bytes()
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); CREDIT_DATA must name a CSV file") from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: is not text; CREDIT_DATA must name a CSV file") from error
-    table = _table(text, str(path))
-    check(table, columns, str(path))
+    table = _parsed(content, str(path), columns)
+    if _sha256(content) != SHA256:
+        print(f"note: {path} is not the published file, whose sha256 is {SHA256}; taken as it is", file=sys.stderr)
+    return table
+
+
+def _parsed(content: bytes, where: str, columns: Sequence[Column]) -> dict[str, list[Value]]:
+    """The columns asked for of a CSV file, checked."""
+    table = _table(content, where)
+    check(table, columns, where)
     return {c.name: table[c.name] for c in columns}
+
+
+def _published(cache: Path, columns: Sequence[Column], fetch: Callable[[], bytes]) -> bytes:
+    """The published file, from the cache or the source; verified either way."""
+    if cache.is_file() and _sha256(content := cache.read_bytes()) == SHA256:
+        return content
+    content = well_known_form(fetch(), columns)
+    if _sha256(content) != SHA256:
+        raise BadInput(f"{URL}: sha256 of its rows is {_sha256(content)}; must be {SHA256}")
+    with contextlib.suppress(OSError):  # a read-only disk costs a download each time, nothing else
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        partial = cache.with_suffix(f".{os.getpid()}")
+        partial.write_bytes(content)
+        partial.replace(cache)
+    return content
 
 
 def well_known_form(served: bytes, columns: Sequence[Column]) -> bytes:
     """What the public source serves (ID, X1..X23, Y), rewritten as `UCI_Credit_Card.csv`."""
-    table = _table(served.decode(), URL)
+    table = _table(served, URL)
     rows = "".join(f"{','.join(map(str, row))}\n" for row in zip(*table.values(), strict=True))
     header = ",".join(f'"{name}"' for name in ("ID", *(c.name for c in columns)))
     return f"{header}\n{ROUND_NUMBER.sub(_exponent, rows)}".encode()
 
 
-def _table(text: str, where: str) -> dict[str, list[Value]]:
-    """The columns of a CSV text, its numbers as numbers."""
-    lines = list(csv.reader(io.StringIO(text)))
+def _table(content: bytes, where: str) -> dict[str, list[Value]]:
+    """All columns of a CSV file, as text where that is not a number; 1e+05 is the whole number 100000."""
+    try:
+        lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"{where}: is not a text of comma-separated values ({error})") from error
     if not lines:
         raise BadInput(f"{where}: is empty; must be a CSV file with a header and the columns of the data set")
     header, *rows = lines
@@ -110,31 +165,6 @@ def _cached(cache: Path, columns: Sequence[Column], fetch: Callable[[], bytes]) 
     cache.parent.mkdir(parents=True, exist_ok=True)
     cache.write_bytes(content)
     return ""
-
-
-def _download() -> bytes:
-    """The bytes of the public source. In a thread, for no timeout of urllib bounds the look-up of a name."""
-    answer: queue.Queue[bytes | OSError] = queue.Queue()
-    connected = threading.Event()
-    threading.Thread(target=_get, args=(answer, connected), daemon=True).start()
-    connected.wait(CONNECT_SECONDS)
-    try:
-        content = answer.get(timeout=DOWNLOAD_SECONDS if connected.is_set() else 0.0)
-    except queue.Empty as error:
-        raise OSError("it did not answer in time") from error
-    if isinstance(content, OSError):
-        raise content
-    return content
-
-
-def _get(answer: "queue.Queue[bytes | OSError]", connected: threading.Event) -> None:
-    try:
-        with urllib.request.urlopen(URL, timeout=CONNECT_SECONDS) as response:
-            connected.set()
-            answer.put(response.read())
-    except OSError as error:
-        answer.put(error)
-        connected.set()
 
 
 def _sha256(content: bytes) -> str:
