@@ -4,10 +4,10 @@
 - A batch belongs to the step whose commit came before it began; batches before the first step are not evidence.
 - Each batch is judged by the plan that was in force when it ended.
 - Whether the split should be there already (`routed`) is known once the step's window is open, or Argo CD says so.
-- What a commit records are the batches since the commit before it in the walk, so that all commits together hold all of them.
+- What a commit records are the batches since the commit before it in the walk: all commits together hold all of them.
 
-The outcome is a function of git's times and Prometheus' samples. A controller that starts anew reads everything again, and arrives
-at the same state to the last digit.
+The outcome is a function of git's times and Prometheus' samples. A controller that starts anew reads everything again, and
+arrives at the same state to the last digit.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Follower:
         """Begin to follow a walk; reading starts `lookback` seconds before its history."""
         release, begin = walk.start.release, walk.start.time - HISTORY
         counter = Counter(width, begin, release.stable.version, release.model.version)
-        return cls(walk.start.commit, width, lag, counter, begin - lookback)
+        return cls(walk.start.commit, width, lag, counter, (begin - lookback) // width * width)
 
     def fold(
         self,

@@ -17,7 +17,7 @@ from rollout.samples import CANARY, STABLE, Series
 from rollout.web import Service, Unavailable
 
 METRIC = "seldon_api_executor_server_requests_seconds"
-PIECE = 900.0  # seconds per query: bounds the samples held at once
+PIECE = 900.0  # seconds per query, about: bounds the samples held at once
 _IDENTITY = ("namespace", "deployment_name", "predictor_name", "predictor_version", "le")
 
 
@@ -46,11 +46,16 @@ class Prometheus:
 
     service: Service
 
-    def read(self, keys: Iterable[Key], budgets: Mapping[Key, float], after: float, until: float) -> Iterator[Reading]:
-        """Yield the samples in (after, until], piece by piece in time; raise web.Unavailable when one cannot be had."""
+    def read(
+        self, keys: Iterable[Key], budgets: Mapping[Key, float], after: float, until: float, width: float
+    ) -> Iterator[Reading]:
+        """Yield the samples in (after, until], in pieces of whole batches; raise web.Unavailable when one cannot be had.
+
+        after, until: Unix seconds, multiples of `width`, the seconds of a batch.
+        """
         wanted = {key.namespace: key for key in sorted(keys)}
         while after < until and wanted:
-            end = min(after + PIECE, until)
+            end = min(after + max(PIECE // width, 1) * width, until)
             found: dict[Key, list[Series]] = {}
             self._count(wanted, after, end, found)
             self._time(wanted, budgets, after, end, found)

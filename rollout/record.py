@@ -30,6 +30,7 @@ from rollout.change import subject
 from rollout.decide import Application, Decision, Observation
 from rollout.gate import Arm, Batch, Evidence
 
+MARK = "\nRollout-Decision: "
 Counts = Sequence[tuple[int, int]]
 
 
@@ -123,15 +124,13 @@ def _batch(row: list[Any]) -> Batch:
     )
 
 
-def read(text: str) -> Record | None:
-    """Return the record in a commit message, None when it has none (a person's commit); raise ValueError when it is broken."""
+def read(text: str) -> Record:
+    """Return the record in a commit message that has MARK; raise ValueError when it is broken."""
     found = {
         name: value
         for name, separator, value in (line.partition(": ") for line in text.splitlines())
         if separator and name.startswith("Rollout-")
     }
-    if "Rollout-Decision" not in found:
-        return None
     try:
         facts = json.loads(found["Rollout-Argo"])
         app = None if facts["app"] is None else Application(**facts["app"])

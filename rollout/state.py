@@ -104,7 +104,16 @@ class State:
     head: Snapshot
     walk: Walk | None
     vetoes: tuple[Veto, ...]
+    completed: tuple[Walk, ...]  # the walks that ended at rest on their version, oldest first
     ran: tuple[ModelVersion, ...]  # versions that were at rest, oldest first
+
+    @property
+    def brought_by(self) -> Walk | None:
+        """The walk that brought the version wanted now: the one it is in, or the last completed one of that version."""
+        if self.walk is not None:
+            return self.walk
+        mine = [walk for walk in self.completed if walk.start.release.model.runs_like(self.release.model)]
+        return mine[-1] if mine else None
 
     @property
     def release(self) -> Release:
@@ -122,7 +131,7 @@ class Memory:
 
     head: Snapshot
     walk: Walk | None = None
-    last: Walk | None = None
+    completed: tuple[Walk, ...] = ()
     vetoes: tuple[Veto, ...] = ()
     ran: tuple[ModelVersion, ...] = ()
 
@@ -147,7 +156,7 @@ def fold(history: Iterable[Snapshot], memory: Memory | None = None) -> Memory:
 
 def state_of(memory: Memory) -> State:
     """Read the state off a fold."""
-    return State(_kind(memory), memory.head, memory.walk, memory.vetoes, memory.ran)
+    return State(_kind(memory), memory.head, memory.walk, memory.vetoes, memory.completed, memory.ran)
 
 
 def _kind(memory: Memory) -> Kind:
@@ -194,7 +203,7 @@ def _rested(memory: Memory, was: Release, now: Release) -> Memory:
 def _started(memory: Memory, was: Release, now: Release) -> Memory:
     """At rest before, in rollout after: a start, or a close taken back."""
     reopened = now.model.runs_like(was.model) and now.stable.runs_like(now.model)
-    last = memory.last
+    last = memory.completed[-1] if memory.completed else None
     if reopened and last is not None:
         reason = f"the close of {now.model.version} was taken back"
         memory = memory.veto(now.model, memory.head.commit, reason)
@@ -217,7 +226,7 @@ def _ended(memory: Memory, walk: Walk, was: Release, now: Release) -> Memory:
     """In rollout before, at rest after: completed and closed, or taken out."""
     memory = replace(memory, walk=None, ran=(*memory.ran, now.model))
     if now.model.runs_like(was.model):
-        return replace(memory, last=walk)
+        return replace(memory, completed=(*memory.completed, walk))
     reason = walk.vetoed or f"{was.model.version} was taken out for {now.model.version}"
     return memory.veto(was.model, memory.head.commit, reason)
 

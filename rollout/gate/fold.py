@@ -12,7 +12,7 @@
 5. All harm is carried over the steps. A test that reached its threshold stays there: harmful is for good.
 6. Young pods: in the first 30 s of a step, and again of its window, the evidence of harm may grow to at most three
    times what it was.
-7. Stale: ten canary requests should have come since the last one, or an arm's data was missing for a minute: no data,
+7. Stale: for a minute no canary request came though ten should have, or an arm's data was missing: no data,
    whatever was.
 
 | order | verdict      | when                                                                | cause                         |
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from rollout.plan import Gates
 
 Tally = tuple[int, int, int, int, int, int]  # requests, errors, slow of stable, then of the canary
+CAUSES = ("errors", "ceiling", "latency", "share")  # as in Thresholds
 EMPTY: Tally = (0, 0, 0, 0, 0, 0)
 
 
@@ -64,6 +65,7 @@ class Place(NamedTuple):
     requests: int = 0  # of both arms at this step, all counted batches
     canary: int = 0  # the canary's part of them
     missed: float = 0.0  # canary requests expected since its last one
+    quiet: float = 0.0  # seconds since then
     blind: float = 0.0  # seconds since both arms had data
 
 
@@ -102,7 +104,7 @@ def begin(gates: Gates, history: Sequence[tuple[int, int]] = (), rules: Rules = 
         errors=harms.begun(history, rules),
         slow=None if gates.latency_budget is None else harms.begun((), rules),
         ceiling=None if gates.ceiling is None else fresh(len(CEILING_GRID)),
-        share=shares.NEW,
+        share=shares.begun(history, rules),
         safety=safeties.NEW,
         minute=Minute(),
         place=Place(),
@@ -154,14 +156,8 @@ class Draft(NamedTuple):
 
 def _weighed(state: State, batch: Batch, gates: Gates, draft: Draft) -> State:
     """The state after a batch that counts."""
-    rules, stable, canary, seconds, share, safety = (
-        state.rules,
-        batch.stable,
-        batch.canary,
-        batch.seconds,
-        draft.share,
-        draft.safety,
-    )
+    rules, stable, canary, seconds = state.rules, batch.stable, batch.canary, batch.seconds
+    share, safety = draft.share, draft.safety
     n_s, n_c = _requests(stable), _requests(canary)
     now = _counts(stable, canary, draft.place, rules)
     place = _moved(draft.place, batch, n_s, n_c, rules)
@@ -184,11 +180,11 @@ def _weighed(state: State, batch: Batch, gates: Gates, draft: Draft) -> State:
     if draft.judged and batch.routed and n_s + n_c:
         routed = tick(routed, batch.step, seconds, rules)
         share = shares.weighed(share, n_c, n_s, batch.traffic, Moment(routed, young, seconds, rules))
-    if place.opened is not None and n_s and n_c:
+    if place.opened is not None and n_s and canary is not None:
         safety = safeties.weighed(safety, now, batch.step, gates, (phi, rules))
     return State(
         rules, clock, routed, errors, slow, ceiling, share, safety, minute, place, _tallied(state.steps, batch),
-        state.latched or _latch(gates, errors, slow, ceiling, share), state.dropped, True, state.above and not draft.judged,
+        state.latched or _latch(gates, errors, slow, ceiling, share), state.dropped, True, state.above and batch.share and not draft.judged,
     )  # fmt: skip
 
 
@@ -251,50 +247,54 @@ def _tallied(steps: tuple[tuple[int, int, Tally], ...], batch: Batch) -> tuple[t
 
 
 def _latch(gates: Gates, errors: Harm, slow: Harm | None, ceiling: Bets | None, share: Share) -> tuple[str, float] | None:
-    """The test that is due to abort, and its e-value."""
+    """The test that is due to abort, and its e-value (rule 5)."""
+    now = _values(gates, errors, slow, ceiling, share)
+    if max(now) * gates.alpha < 1:  # no threshold is below 1/alpha: the common case, kept cheap
+        return None
     need = thresholds(gates)
-    if errors.evidence >= need.errors:
-        return "errors", errors.evidence
-    if gates.latency_budget is not None and slow and slow.evidence >= need.latency:
-        return "latency", slow.evidence
-    if gates.ceiling is not None and ceiling and ceiling.value >= need.ceiling:
-        return "ceiling", ceiling.value
-    if share.bets.value >= need.share:
-        return "share", share.bets.value
-    return None
+    return next(((cause, value) for cause, value, least in zip(CAUSES, now, need, strict=False) if value >= least), None)
+
+
+def _values(gates: Gates, errors: Harm, slow: Harm | None, ceiling: Bets | None, share: Share) -> tuple[float, ...]:
+    """The harm tests' e-values, in the order of CAUSES; 0 when the plan has switched a test off."""
+    return (
+        errors.evidence,
+        0.0 if ceiling is None or gates.ceiling is None else ceiling.value,
+        0.0 if slow is None or gates.latency_budget is None else slow.evidence,
+        share.bets.value,
+    )
 
 
 def judge(state: State, gates: Gates) -> Evidence:
     """What the state says now, by the table above."""
     need = thresholds(gates)
-    place, rules = state.place, state.rules
-    verdict, cause, stale = _verdict(state, gates, need.safety)
-    ceiling = None if gates.ceiling is None or state.ceiling is None else state.ceiling.value
-    latency = None if gates.latency_budget is None or state.slow is None else state.slow.evidence
-    values = {"errors": state.errors.evidence, "ceiling": ceiling, "latency": latency, "share": state.share.bets.value}
+    place = state.place
+    values = _values(gates, state.errors, state.slow, state.ceiling, state.share)
+    verdict, cause, stale = _verdict(state, gates, values, need.safety)
     if state.latched:
-        values[state.latched[0]] = state.latched[1]
+        values = tuple([state.latched[1] if name == state.latched[0] else x for name, x in zip(CAUSES, values, strict=True)])
+    harm, ceiling, latency, share = values
     return Evidence(
         verdict=verdict,
         cause=cause,
         step=place.step,
         traffic=place.traffic,
-        harm=values["errors"] or 0.0,
+        harm=harm,
         harm_threshold=need.errors,
         two_arm=state.errors.value,
         floor=state.errors.floor.value,
-        ceiling=values["ceiling"],
+        ceiling=None if gates.ceiling is None else ceiling,
         ceiling_threshold=need.ceiling,
         ceiling_rate=gates.ceiling,
-        latency=values["latency"],
+        latency=None if gates.latency_budget is None else latency,
         latency_threshold=need.latency,
-        share=values["share"] or 0.0,
+        share=share,
         share_threshold=need.share,
         share_got=state.share.got,
         share_of=state.share.total,
         safe=state.safety.value,
         safe_threshold=need.safety,
-        safe_limit=(gates.safety_ratio, safeties.floor_at(place.step, gates, rules)),
+        safe_limit=(gates.safety_ratio, safeties.floor_at(place.step, gates, state.rules)),
         phi=state.errors.phi,
         window_start=place.opened,
         window_seconds=place.dwelt,
@@ -307,7 +307,7 @@ def judge(state: State, gates: Gates) -> Evidence:
     )
 
 
-def _verdict(state: State, gates: Gates, enough: float) -> tuple[Verdict, str | None, str | None]:
+def _verdict(state: State, gates: Gates, harm: tuple[float, ...], enough: float) -> tuple[Verdict, str | None, str | None]:
     """The table, row by row: verdict, cause, and why there is no data."""
     stale = _stale(state)
     rows = (
@@ -316,7 +316,7 @@ def _verdict(state: State, gates: Gates, enough: float) -> tuple[Verdict, str | 
         (state.above, Verdict.UNDECIDED, "share"),
         (stale is not None, Verdict.NO_DATA, None),
         (ceilings.outage(state.minute, gates.ceiling), Verdict.UNDECIDED, "outage"),
-        (state.safety.value >= enough and _calm(state, gates), Verdict.SAFE, None),
+        (state.safety.value >= enough and max(harm) < state.rules.calm, Verdict.SAFE, None),
         (True, Verdict.UNDECIDED, None),
     )
     return next((verdict, cause, stale) for holds, verdict, cause in rows if holds)
@@ -331,20 +331,9 @@ def _stale(state: State) -> str | None:
         return "canary"
     if not place.window[0]:
         return "stable"
-    if place.missed >= rules.silent:
+    if place.missed >= rules.silent and place.quiet >= rules.blind:
         return "silent"
     return "blind" if place.blind >= rules.blind else None
-
-
-def _calm(state: State, gates: Gates) -> bool:
-    """No harm test of the plan is anywhere near."""
-    most = state.rules.calm
-    return (
-        state.errors.evidence < most
-        and state.share.bets.value < most
-        and (gates.ceiling is None or state.ceiling is None or state.ceiling.value < most)
-        and (gates.latency_budget is None or state.slow is None or state.slow.evidence < most)
-    )
 
 
 def _checked(batch: Batch) -> None:

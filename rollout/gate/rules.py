@@ -55,7 +55,7 @@ class Rules:
     phi_sure: float = 3.0  # standard deviations above 1 from which on dispersion is believed
     phi_prior: float = 2.0  # variance units at dispersion 1 that the estimate is shrunk by
     share_floor: float = 0.5  # of the committed share: a canary that gets less does not answer
-    share_temper: float = 2.0  # the share test always divides by at least this: sessions stick
+    share_temper: float = 3.0  # the share test always divides by at least this: sessions stick
     share_cap: float = 4.0  # the most that the share test may multiply by in one batch: a late scrape is one event
     share_slack: float = 0.25  # off the committed share by this much is nobody's fault
     share_sigma: float = 4.0  # binomial standard deviations above its share from which on a batch is dropped
@@ -65,8 +65,8 @@ class Rules:
     first_floor: float = 0.02  # the least floor of "safe" at the first step, where requests are few
     safety_cap: float = 20.0  # safety wealth is kept up to this multiple of its threshold: safe long ago is not safe now
     calm: float = 2.0  # no canary is safe while a harm e-value is at or above this
-    silent: float = 10.0  # canary requests expected since its last one, from which on "safe" is stale
-    blind: float = 60.0  # seconds without both arms' data, from which on "safe" is stale
+    silent: float = 10.0  # canary requests expected since its last one, from which on "safe" is stale (after `blind` seconds)
+    blind: float = 60.0  # seconds without both arms' data, or without a canary request, from which on "safe" is stale
 
 
 RULES = Rules()

@@ -30,6 +30,8 @@ from rollout.gate.rules import SHARE_GRID
 from rollout.gate.wealth import Bets, Moment, fresh, grow
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rollout.gate.rules import Rules
 
 
@@ -48,7 +50,13 @@ class Share(NamedTuple):
     total: int
 
 
-NEW = Share(fresh(len(SHARE_GRID)), dispersion.NEW, (), 0.0, 0, 0)
+def begun(history: Sequence[tuple[int, int]], rules: Rules) -> Share:
+    """The test before its first batch; of stable's `history` it learns how requests clump."""
+    seen = dispersion.NEW
+    for requests, _ in history:
+        seen = watched(seen, requests, 1, rules)
+    # What waits for a neighbour is thrown away: batches of the history are as long as each other, the rollout's may differ.
+    return Share(fresh(len(SHARE_GRID)), seen._replace(waiting=dispersion.NEW.waiting), (), 0.0, 0, 0)
 
 
 def fits(canary: int, total: int, traffic: int, rules: Rules) -> bool:
@@ -87,7 +95,7 @@ def weighed(share: Share, canary: int, stable: int, traffic: int, at: Moment) ->
     highest = log(rules.share_cap)
     gains = [min(highest, (canary * up + stable * down) / phi) for up, down in _bets(traffic, rules.share_floor)]
     bets = grow(share.bets, gains, Moment(at.clock, share.routed < rules.young, at.seconds, rules))
-    seen = watched(share.seen, canary, canary + stable, rules)
+    seen = watched(share.seen, canary + stable, round(1000 * at.seconds), rules)
     if max(gains) <= 0:
         return Share(bets, seen, share.pool, share.routed + at.seconds, 0, 0)
     return Share(bets, seen, share.pool, share.routed + at.seconds, share.got + canary, share.total + canary + stable)

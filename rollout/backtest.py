@@ -1,0 +1,184 @@
+"""The backtest: a plan tried on a history, by the controller's own gate and decision. JSON lines in, JSON lines out.
+
+A line in: {"run": "a", "t": 15.0, "stable": {"requests": 950, "errors": 2}, "canary": {"requests": 50, "errors": 0}}
+- counts of the batch that ends `t` seconds after the canary reached the plan's first step; `slow` may stand beside `errors`;
+- an arm that is missing or null = no data of it; "up": false = the metrics backend was down; "share": false = no share test;
+- "history": {"batches": [[requests, errors], ...]} on a run's first line = stable before the start.
+A line out: run, t, traffic (canary percent in force after the decision), decision, verdict, evidence, reason.
+After complete (traffic 100) or abort (traffic 0) later lines of that run are answered the same. Runs may interleave.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import msgspec
+
+from rollout import gate
+from rollout import plan as plans
+from rollout.decide import Action, judge_step, span
+from rollout.document import load
+from rollout.errors import BadInput
+from rollout.gate import Batch, Evidence
+from rollout.plan import Plan
+
+
+class _Arm(msgspec.Struct, forbid_unknown_fields=True):
+    requests: int
+    errors: int = 0
+    slow: int = 0
+
+
+class _History(msgspec.Struct, forbid_unknown_fields=True):
+    batches: list[tuple[int, int]] = []
+
+
+class Line(msgspec.Struct, forbid_unknown_fields=True):
+    """One line in."""
+
+    run: str
+    t: float
+    stable: _Arm | None = None
+    canary: _Arm | None = None
+    up: bool = True
+    share: bool = True
+    history: _History | None = None
+
+
+@dataclass(slots=True)
+class Run:
+    """One rollout under test. step: index in the plan; began: when it began, in seconds; width: of the last batch."""
+
+    plan: Plan
+    state: gate.State
+    step: int = 0
+    began: float = 0.0
+    last: float = 0.0
+    width: float = math.inf
+    ended: dict[str, Any] | None = None
+
+    @property
+    def traffic(self) -> int:
+        """The canary percent in force."""
+        return self.plan.steps[self.step].canary
+
+    def answer(self, line: Line) -> dict[str, Any]:
+        """Take in one line; return the answer to it. Raise ValueError naming the field that cannot be."""
+        if line.t <= self.last:
+            raise ValueError(f"t: is {line.t}; more than the run's last, {self.last}, would be right")
+        if self.ended is not None:
+            self.last = line.t
+            return {**self.ended, "t": line.t}
+        batch = self._batch(line)
+        self.state = gate.observe(self.state, batch, self.plan.gates)
+        self.last = line.t
+        evidence = gate.judge(self.state, self.plan.gates)
+        action, reason = self._judged(evidence)
+        return self._acted(line, action, reason, evidence)
+
+    def _batch(self, line: Line) -> Batch:
+        seconds = line.t - self.last
+        if seconds > 3 * self.width:  # lines are missing: what is not there is not credited
+            seconds = self.width
+        self.width = seconds
+        return Batch(
+            end=line.t,
+            seconds=seconds,
+            traffic=self.traffic,
+            step=self.step,
+            stable=_arm(line.stable, "stable"),
+            canary=_arm(line.canary, "canary"),
+            up=line.up,
+            share=line.share,
+        )
+
+    def _judged(self, evidence: Evidence) -> tuple[Action, str]:
+        waited = self.last - self.began
+        if self.plan.evidence or evidence.verdict is gate.Verdict.HARMFUL:
+            return judge_step(self.plan, self.traffic, evidence, waited)[:2]
+        dwell = self.plan.steps[self.step].dwell
+        if waited < dwell:
+            return Action.HOLD, f"{span(waited)} of {span(dwell)} at {self.traffic} %; no traffic evidence asked"
+        onward = Action.COMPLETE if self.plan.next(self.traffic) == 100 else Action.ADVANCE
+        return onward, f"{span(dwell)} at {self.traffic} % are over; no traffic evidence asked"
+
+    def _acted(self, line: Line, action: Action, reason: str, evidence: Evidence) -> dict[str, Any]:
+        if action in (Action.ADVANCE, Action.COMPLETE):
+            self.step, self.began = self.step + 1, line.t
+        told = {
+            "run": line.run,
+            "t": line.t,
+            "traffic": 0 if action is Action.ABORT else self.traffic,
+            "decision": str(action),
+            "verdict": str(evidence.verdict),
+            "evidence": _numbers(evidence),
+            "reason": reason,
+        }
+        if action in (Action.COMPLETE, Action.ABORT):
+            self.ended = told
+        return told
+
+
+def _arm(arm: _Arm | None, name: str) -> gate.Arm | None:
+    if arm is None:
+        return None
+    for field, value in (("errors", arm.errors), ("slow", arm.slow)):
+        if not 0 <= value <= arm.requests:
+            raise ValueError(f"{name}.{field}: is {value}; from 0 to {name}.requests, {arm.requests}, would be right")
+    return gate.Arm(arm.requests, arm.errors, arm.slow)
+
+
+def _numbers(evidence: Evidence) -> dict[str, Any]:
+    stable, canary = evidence.window_stable, evidence.window_canary
+    return {
+        "harm": evidence.harm,
+        "harm_threshold": evidence.harm_threshold,
+        "ceiling": evidence.ceiling,
+        "latency": evidence.latency,
+        "share": evidence.share,
+        "safe": evidence.safe,
+        "safe_threshold": evidence.safe_threshold,
+        "phi": evidence.phi,
+        "cause": evidence.cause,
+        "window_seconds": evidence.window_seconds,
+        "stable": {"requests": stable.requests, "errors": stable.errors},
+        "canary": {"requests": canary.requests, "errors": canary.errors},
+        "dropped": evidence.dropped,
+    }
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan from any file; its name says which app it is for."""
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise BadInput("--plan", "", f"{path} cannot be read: {error.strerror}") from None
+    metadata = load(text, str(path)).get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    return plans.parse(str(name), text, where=str(path))
+
+
+def run(path: Path, lines: TextIO, out: TextIO) -> int:
+    """Answer every line as it comes; raise BadInput naming the line and the field that cannot be."""
+    plan, runs = read_plan(path), dict[str, Run]()
+    decode, encode = msgspec.json.Decoder(Line).decode, msgspec.json.Encoder().encode
+    if plan.steps[0].canary == 100:
+        raise BadInput(str(path), "spec.steps", "has no step below 100: there is nothing to test")
+    for place, text in enumerate(lines, 1):
+        if not text.strip():
+            continue
+        try:
+            line = decode(text)
+            one = runs.get(line.run)
+            if one is None:
+                past = line.history.batches if line.history else ()
+                one = runs[line.run] = Run(plan, gate.begin(plan.gates, past))
+            answer = one.answer(line)
+        except (msgspec.DecodeError, ValueError) as error:
+            raise BadInput("standard input", f"line {place}", str(error)) from None
+        out.write(encode(answer).decode() + "\n")
+        out.flush()
+    return 0

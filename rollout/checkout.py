@@ -1,0 +1,114 @@
+"""A work tree at the edge: its texts read, its releases rendered, its changes since a commit; for `rollout check`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rollout import check
+from rollout import release as releases
+from rollout.check import Tree
+from rollout.errors import BadInput
+from rollout.git import Repo, open_here
+from rollout.history import History
+from rollout.release import Key, Release, Toggle
+
+_FOLDERS = ("overlays", "apps", "argocd")
+
+
+def run(root: Path, base: str | None, *, as_json: bool) -> int:
+    """Check the work tree at `root`; print every problem; return 2 if there is one."""
+    if not (root / "overlays").is_dir():
+        raise BadInput(str(root / "overlays"), "", "is no folder; the root of a deployment repository would be right")
+    texts = _texts(root)
+    tree = Tree(texts, _renders(root, Tree(texts)))
+    found = check.problems(tree)
+    if base is not None:
+        found += _changes(open_here(root), tree, base)
+    keys = tree.release_keys()
+    if as_json:
+        plain = [{"file": one.where, "field": one.field, "problem": one.problem} for one in found]
+        print(json.dumps({"releases": [str(key) for key in keys], "problems": plain}, indent=2))
+    else:
+        for problem in found:
+            print(problem)
+        print(f"{len(keys)} releases, {len(found) or 'no'} problem{'' if len(found) == 1 else 's'}")
+    return 2 if found else 0
+
+
+def _texts(root: Path) -> dict[str, str]:
+    files = (path for folder in _FOLDERS for path in sorted((root / folder).rglob("*.yaml")))
+    return {str(path.relative_to(root)): path.read_text() for path in files}
+
+
+def _renders(root: Path, tree: Tree) -> dict[tuple[Key, Toggle], str | Exception]:
+    """Render every readable release as it is, and in a copy of the tree with its toggle the other way."""
+    with tempfile.TemporaryDirectory(prefix="rollout-check-") as folder:
+        copy, jobs = Path(folder), []
+        for name in ("base", *_FOLDERS[:2]):
+            shutil.copytree(root / name, copy / name, ignore_dangling_symlinks=True)
+        for key in tree.release_keys():
+            path = Path(key.folder) / "kustomization.yaml"
+            try:
+                toggle = releases.parse_toggle(tree.texts.get(str(path), ""), str(path))
+            except BadInput:
+                continue
+            other = next(one for one in Toggle if one is not toggle)
+            (copy / path).write_text(releases.write_toggle(tree.texts[str(path)], other))
+            jobs += [((key, toggle), root), ((key, other), copy)]
+        return _rendered(jobs)
+
+
+def _rendered(jobs: list[tuple[tuple[Key, Toggle], Path]]) -> dict[tuple[Key, Toggle], str | Exception]:
+    command = _kustomize()
+
+    def one(job: tuple[tuple[Key, Toggle], Path]) -> str | Exception:
+        (key, _), root = job
+        done = subprocess.run([*command, str(root / "overlays" / key.env / key.app)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = " ".join(done.stderr.split()).removeprefix("error: ").replace(f"{root}/", "")
+            return RuntimeError(said)
+        return done.stdout
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip((name for name, _ in jobs), pool.map(one, jobs), strict=True))
+
+
+def _kustomize() -> list[str]:
+    for name, words in (("kustomize", ["build"]), ("kubectl", ["kustomize"])):
+        path = shutil.which(name)
+        if path:
+            return [path, *words]
+    raise BadInput("PATH", "", "has neither kustomize nor kubectl; one of them renders the releases")
+
+
+def _changes(repo: Repo, tree: Tree, base: str) -> list[BadInput]:
+    tip = repo.resolve(base)
+    history = History(repo.text)
+    history.extend(repo.commits(tip))
+    fork = repo.run("merge-base", tip, "HEAD").strip()
+    states = {key: tracked.state for key, tracked in history.releases.items() if tracked.state}
+    before = _readable((key, _at(repo, fork, key)) for key in tree.release_keys())
+    after = _readable((key, tree.release_texts(key)) for key in tree.release_keys())
+    return list(check.changes(before, after, states))
+
+
+def _at(repo: Repo, commit: str, key: Key) -> dict[str, str]:
+    found = {name: repo.run("show", f"{commit}:{key.folder}/{name}", check=False) for name in releases.FILES}
+    return {name: text for name, text in found.items() if text}
+
+
+def _readable(releases_texts: Iterable[tuple[Key, dict[str, str]]]) -> dict[Key, Release]:
+    found = {}
+    for key, texts in releases_texts:
+        try:
+            found[key] = releases.parse(key, texts)
+        except BadInput:
+            continue  # told by the check of the tree, or the release is new
+    return found

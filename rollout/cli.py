@@ -1,0 +1,236 @@
+"""The command line: words in, words out; what each command does is elsewhere.
+
+Exit codes: 0 done; 1 an honest "no" (audit disagrees, a tick could not look); 2 bad input or refused by the rules.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TypeVar
+
+from rollout import plan as plans
+from rollout import release as releases
+from rollout.errors import BadInput, Refused
+from rollout.git import GitError, clone, open_here
+from rollout.release import ModelVersion, parse_key
+
+T = TypeVar("T")
+_ABOUT = """\
+Walks new model versions from 0 % to 100 % of traffic, or back out, by commits.
+
+Merge the pull request that `rollout start` prepares, and watch; to go back, press Revert on it."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    parser = _parser()
+    chosen = parser.parse_args(words)
+    try:
+        return int(chosen.run(chosen) or 0)
+    except (BadInput, Refused) as error:
+        print(f"rollout: {error}", file=sys.stderr)
+        return 2
+    except GitError as error:
+        print(f"rollout: git: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="rollout", description=_ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+
+    def command(name: str, run: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        sub.set_defaults(run=run)
+        return sub
+
+    check = command("check", _check, "check every release, plan and rendered manifest, and what changed")
+    check.add_argument("--base", metavar="REF", help="also check the change since this commit, as in a pull request")
+    _tree(check)
+    _json(check)
+
+    start = command("start", _start, "edit the tree so that a new version is walked: commit it as a pull request")
+    _release(start)
+    start.add_argument("--version", required=True, metavar="V", help="the new version, such as 8, or 8-r2 for 8 on a new image")
+    start.add_argument("--model-uri", required=True, metavar="URI", help="where its files are, such as s3://models/credit/8")
+    start.add_argument("--sha256", required=True, metavar="H", help="SHA-256 over its files, see `python -m model digest`")
+    start.add_argument("--image", metavar="I", help="an image of its own, by digest; otherwise the app's")
+    start.add_argument("--attempt", action="store_true", help="a person's word: try a vetoed version again")
+    _tree(start)
+
+    rollback = command("rollback", _rollback, "revert the pull request that brought the present version")
+    _release(rollback)
+    _tree(rollback)
+
+    abort = command("abort", _abort, "commit what the controller would to take the canary out")
+    _release(abort)
+    abort.add_argument("--reason", required=True, metavar="R", help="why, for the commit")
+    _tree(abort)
+
+    status = command("status", _status, "what runs, state, evidence, verdict, and when the next decision can fall")
+    status.add_argument("release", nargs="?", metavar="ENV/APP", help="one release; all otherwise")
+    status.add_argument("--watch", action="store_true", help="show it again every two seconds, until Ctrl-C")
+    _services(status, required=False)
+    _tree(status)
+    _json(status)
+
+    run = command("run", _run, "the controller: observe, decide, commit, push, again and again")
+    run.add_argument("--repo", required=True, metavar="URL", help="the deployment repository's remote")
+    run.add_argument("--branch", default="main", help="the branch Argo CD tracks (default: main)")
+    run.add_argument("--env", action="append", default=[], help="only this environment; may be given again")
+    _services(run, required=True)
+    run.add_argument("--interval", type=_seconds, default=15.0, metavar="T", help="time between ticks (default: 15s)")
+    run.add_argument("--once", action="store_true", help="one tick, for cron and tests; exit code 1 when it could not look")
+    run.add_argument("--cache", type=Path, default=Path(".cache/rollout.git"), metavar="DIR", help="a bare clone; only a cache")
+    run.add_argument("--listen", metavar="HOST:PORT", help="serve /metrics, /healthz and /readyz here")
+    run.add_argument("--author", default="rollout <rollout@localhost>", help="who the commits are by")
+    run.add_argument("--signing-key", type=Path, metavar="FILE", help="sign the commits with this SSH key")
+    run.add_argument("--log", choices=("text", "json"), default="text", help="form of the log lines")
+
+    audit = command("audit", _audit, "decide every decision again from the commits, offline; exit code 1 if one does not follow")
+    audit.add_argument("--repo", type=Path, default=Path(), metavar="PATH", help="a clone, bare or not (default: here)")
+    audit.add_argument("--branch", default="HEAD", help="the branch to audit (default: what is checked out)")
+    _json(audit)
+
+    backtest = command("backtest", _backtest, "try a plan on a history: JSON lines in, JSON lines out")
+    backtest.add_argument("--plan", required=True, type=Path, metavar="FILE", help="a plan, such as apps/credit/rollout.yaml")
+    backtest.add_argument("--follow", action="store_true", help="answer every line as it comes")
+    return parser
+
+
+def _release(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("release", metavar="ENV/APP", help="such as prod/credit")
+
+
+def _tree(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--repo", type=Path, default=Path(), metavar="PATH", help="the clone to work in (default: here)")
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for machines")
+
+
+def _services(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    parser.add_argument("--prometheus", required=required, metavar="URL", help="such as http://prometheus:9090")
+    parser.add_argument("--argocd", required=required, metavar="URL", help="the Kubernetes API that holds the Applications")
+    parser.add_argument("--argocd-namespace", default="argocd", metavar="NAME", help="where they live (default: argocd)")
+    parser.add_argument("--argocd-token-file", type=Path, metavar="FILE", help="a bearer token that may read them")
+    parser.add_argument("--argocd-ca-file", type=Path, metavar="FILE", help="the API's certificate authority")
+    parser.add_argument("--batch", type=_seconds, default=15.0, metavar="T", help="width of a batch: the scrape interval (15s)")
+    parser.add_argument("--settle", type=_seconds, default=10.0, metavar="T", help="how long Healthy must stay to count (10s)")
+
+
+def _seconds(text: str) -> float:
+    try:
+        return plans.seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+
+
+def _start(chosen: argparse.Namespace) -> None:
+    from rollout.people import Desk, start  # noqa: PLC0415  # each command imports what it needs
+
+    key = parse_key(chosen.release)
+    model = ModelVersion(
+        version=_taken(chosen, "version", releases.version_text),
+        model_uri=_taken(chosen, "model_uri", releases.model_uri_of(key.app, chosen.version)),
+        sha256=_taken(chosen, "sha256", releases.sha256_text),
+        image=None if chosen.image is None else _taken(chosen, "image", releases.image_text),
+    )
+    print(start(Desk.at(open_here(chosen.repo)), key, model, reopen=chosen.attempt), end="")
+
+
+def _taken(chosen: argparse.Namespace, name: str, convert: Callable[[object], T]) -> T:
+    value = getattr(chosen, name)
+    try:
+        return convert(value)
+    except ValueError as error:
+        raise BadInput(f"--{name.replace('_', '-')}", "", f"is {value!r}; {error}") from None
+
+
+def _rollback(chosen: argparse.Namespace) -> None:
+    from rollout.people import Desk, rollback  # noqa: PLC0415
+
+    commit, outlook = rollback(Desk.at(open_here(chosen.repo)), parse_key(chosen.release))
+    print(f"{commit[:10]} {outlook}")
+
+
+def _abort(chosen: argparse.Namespace) -> None:
+    from rollout.people import Desk, abort  # noqa: PLC0415
+
+    commit, subject = abort(Desk.at(open_here(chosen.repo)), parse_key(chosen.release), chosen.reason)
+    print(f"{commit[:10]} {subject}")
+
+
+def _check(chosen: argparse.Namespace) -> int:
+    from rollout.checkout import run  # noqa: PLC0415
+
+    return run(chosen.repo, chosen.base, as_json=chosen.json)
+
+
+def _status(chosen: argparse.Namespace) -> int:
+    from rollout.status import run  # noqa: PLC0415
+
+    return run(chosen)
+
+
+def _audit(chosen: argparse.Namespace) -> int:
+    from rollout.audit import run  # noqa: PLC0415
+
+    return run(open_here(chosen.repo, chosen.branch), as_json=chosen.json)
+
+
+def _backtest(chosen: argparse.Namespace) -> int:
+    from rollout.backtest import run  # noqa: PLC0415
+
+    return run(chosen.plan, sys.stdin, sys.stdout)
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    from rollout.loop import Controller, Settings  # noqa: PLC0415
+    from rollout.server import Health, Log, Metrics, serve  # noqa: PLC0415
+    from rollout.services import argocd_of, prometheus_of  # noqa: PLC0415
+
+    settings = Settings(
+        envs=frozenset(chosen.env), width=chosen.batch, settle=chosen.settle, author=chosen.author, signing_key=chosen.signing_key
+    )
+    prometheus, argocd = prometheus_of(chosen), argocd_of(chosen)
+    repo = clone(chosen.repo, chosen.cache, chosen.branch, {})
+    controller = Controller(repo, prometheus, argocd, settings)
+    log, metrics, health = Log(chosen.log), Metrics(), Health(patience=3 * chosen.interval + 60)
+    stop = threading.Event()
+
+    def end(number: int, _: FrameType | None) -> None:
+        log.tell("info", f"{signal.Signals(number).name}: this tick is the last")
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    server = serve(chosen.listen, metrics, health) if chosen.listen else None
+    while True:
+        began = time.monotonic()
+        tick = controller.tick()
+        metrics.show(tick, time.monotonic() - began)
+        log.show(tick)
+        health.show(tick)
+        if chosen.once or stop.wait(max(chosen.interval - (time.monotonic() - began), 0)):
+            break
+    if server:
+        server.shutdown()
+    repo.close()
+    return 1 if chosen.once and tick.hold_all else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
