@@ -10,7 +10,8 @@ randomness.
 |---------------|----------------------------------------------------------------------------|
 | values.py     | Arm, Batch, Verdict, Evidence                                              |
 | rules.py      | every number that is not the plan's, with its reason; how alpha is split   |
-| fold.py       | the order of things: windows, drops, missing data, which verdict wins      |
+| fold.py       | the order of things: windows, drops, missing data                          |
+| judge.py      | the verdict: which of them wins                                            |
 | harm.py       | the two-arm test, for errors and for slow requests                         |
 | ceiling.py    | the one-sample test against the ceiling; stable's own outage               |
 | share.py      | fit, above, below: does the canary get what was committed                  |
@@ -22,7 +23,8 @@ randomness.
 
 from __future__ import annotations
 
-from rollout.gate.fold import State, begin, judge, observe
+from rollout.gate.fold import State, begin, observe
+from rollout.gate.judge import judge
 from rollout.gate.rules import RULES, Rules, Thresholds, thresholds
 from rollout.gate.values import Arm, Batch, Evidence, Verdict, from_dict
 

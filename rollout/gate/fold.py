@@ -1,4 +1,4 @@
-"""The fold: begin, observe batch after batch, judge at any time.
+"""The fold: begin, observe batch after batch; judge.py judges at any time.
 
 1. A state is a value. `observe` returns the next one and `judge` only looks, so the numbers are the same however
    batches are chunked, before and after a restart, in the controller and in a backtest.
@@ -14,16 +14,6 @@
    times what it was.
 7. Stale: for a minute no canary request came though ten should have, or an arm's data was missing: no data,
    whatever was.
-
-| order | verdict      | when                                                                | cause                         |
-|-------|--------------|---------------------------------------------------------------------|-------------------------------|
-| 1     | harmful      | errors, latency, ceiling or share reached 1/alpha of its part, ever | that test                     |
-| 2     | metrics down | the last batch had no backend                                       |                               |
-| 3     | undecided    | the last batch with data was above its share                        | share                         |
-| 4     | no data      | the window has no request of an arm, or is stale                    |                               |
-| 5     | undecided    | stable is over the ceiling itself                                   | outage                        |
-| 6     | safe         | safety reached 1/alpha, and every harm test is below 2              |                               |
-| 7     | undecided    | else                                                                |                               |
 """
 
 from __future__ import annotations
@@ -37,8 +27,9 @@ from rollout.gate import safety as safeties
 from rollout.gate import share as shares
 from rollout.gate.ceiling import Against, Minute
 from rollout.gate.harm import Counts, Harm
-from rollout.gate.rules import CEILING_GRID, RULES, Rules, thresholds
-from rollout.gate.values import Arm, Batch, Evidence, Verdict
+from rollout.gate.judge import latch
+from rollout.gate.rules import CEILING_GRID, RULES, Rules
+from rollout.gate.values import Arm, Batch
 from rollout.gate.wealth import Bets, Clock, Moment, fresh, tick, wound
 
 if TYPE_CHECKING:
@@ -49,7 +40,6 @@ if TYPE_CHECKING:
     from rollout.plan import Gates
 
 Tally = tuple[int, int, int, int, int, int]  # requests, errors, slow of stable, then of the canary
-CAUSES = ("errors", "ceiling", "latency", "share")  # as in Thresholds
 EMPTY: Tally = (0, 0, 0, 0, 0, 0)
 
 
@@ -182,9 +172,10 @@ def _weighed(state: State, batch: Batch, gates: Gates, draft: Draft) -> State:
         share = shares.weighed(share, n_c, n_s, batch.traffic, Moment(routed, young, seconds, rules))
     if place.opened is not None and n_s and canary is not None:
         safety = safeties.weighed(safety, now, batch.step, gates, (phi, rules))
+    above = state.above and batch.share and not draft.judged  # this batch is not; one that cannot tell changes nothing
     return State(
         rules, clock, routed, errors, slow, ceiling, share, safety, minute, place, _tallied(state.steps, batch),
-        state.latched or _latch(gates, errors, slow, ceiling, share), state.dropped, True, state.above and batch.share and not draft.judged,
+        state.latched or latch(gates, errors, slow, ceiling, share), state.dropped, True, above,
     )  # fmt: skip
 
 
@@ -244,96 +235,6 @@ def _tallied(steps: tuple[tuple[int, int, Tally], ...], batch: Batch) -> tuple[t
     if steps and steps[-1][:2] == (batch.step, batch.traffic):
         return (*steps[:-1], (batch.step, batch.traffic, _added(steps[-1][2], batch.stable, batch.canary)))
     return (*steps, (batch.step, batch.traffic, _added(EMPTY, batch.stable, batch.canary)))
-
-
-def _latch(gates: Gates, errors: Harm, slow: Harm | None, ceiling: Bets | None, share: Share) -> tuple[str, float] | None:
-    """The test that is due to abort, and its e-value (rule 5)."""
-    now = _values(gates, errors, slow, ceiling, share)
-    if max(now) * gates.alpha < 1:  # no threshold is below 1/alpha: the common case, kept cheap
-        return None
-    need = thresholds(gates)
-    return next(((cause, value) for cause, value, least in zip(CAUSES, now, need, strict=False) if value >= least), None)
-
-
-def _values(gates: Gates, errors: Harm, slow: Harm | None, ceiling: Bets | None, share: Share) -> tuple[float, ...]:
-    """The harm tests' e-values, in the order of CAUSES; 0 when the plan has switched a test off."""
-    return (
-        errors.evidence,
-        0.0 if ceiling is None or gates.ceiling is None else ceiling.value,
-        0.0 if slow is None or gates.latency_budget is None else slow.evidence,
-        share.bets.value,
-    )
-
-
-def judge(state: State, gates: Gates) -> Evidence:
-    """What the state says now, by the table above."""
-    need = thresholds(gates)
-    place = state.place
-    values = _values(gates, state.errors, state.slow, state.ceiling, state.share)
-    verdict, cause, stale = _verdict(state, gates, values, need.safety)
-    if state.latched:
-        values = tuple([state.latched[1] if name == state.latched[0] else x for name, x in zip(CAUSES, values, strict=True)])
-    harm, ceiling, latency, share = values
-    return Evidence(
-        verdict=verdict,
-        cause=cause,
-        step=place.step,
-        traffic=place.traffic,
-        harm=harm,
-        harm_threshold=need.errors,
-        two_arm=state.errors.value,
-        floor=state.errors.floor.value,
-        ceiling=None if gates.ceiling is None else ceiling,
-        ceiling_threshold=need.ceiling,
-        ceiling_rate=gates.ceiling,
-        latency=None if gates.latency_budget is None else latency,
-        latency_threshold=need.latency,
-        share=share,
-        share_threshold=need.share,
-        share_got=state.share.got,
-        share_of=state.share.total,
-        safe=state.safety.value,
-        safe_threshold=need.safety,
-        safe_limit=(gates.safety_ratio, safeties.floor_at(place.step, gates, state.rules)),
-        phi=state.errors.phi,
-        window_start=place.opened,
-        window_seconds=place.dwelt,
-        window_stable=Arm(*place.window[:3]),
-        window_canary=Arm(*place.window[3:]),
-        steps=tuple([(traffic, Arm(*t[:3]), Arm(*t[3:])) for _, traffic, t in state.steps]),
-        dropped=state.dropped,
-        stale=stale,
-        stable_rate=state.minute.rate,
-    )
-
-
-def _verdict(state: State, gates: Gates, harm: tuple[float, ...], enough: float) -> tuple[Verdict, str | None, str | None]:
-    """The table, row by row: verdict, cause, and why there is no data."""
-    stale = _stale(state)
-    rows = (
-        (state.latched is not None, Verdict.HARMFUL, state.latched and state.latched[0]),
-        (not state.up, Verdict.METRICS_DOWN, None),
-        (state.above, Verdict.UNDECIDED, "share"),
-        (stale is not None, Verdict.NO_DATA, None),
-        (ceilings.outage(state.minute, gates.ceiling), Verdict.UNDECIDED, "outage"),
-        (state.safety.value >= enough and max(harm) < state.rules.calm, Verdict.SAFE, None),
-        (True, Verdict.UNDECIDED, None),
-    )
-    return next((verdict, cause, stale) for holds, verdict, cause in rows if holds)
-
-
-def _stale(state: State) -> str | None:
-    """Why the window says nothing, or None (rule 7)."""
-    place, rules = state.place, state.rules
-    if place.opened is None:
-        return "unopened"
-    if not place.window[3]:
-        return "canary"
-    if not place.window[0]:
-        return "stable"
-    if place.missed >= rules.silent and place.quiet >= rules.blind:
-        return "silent"
-    return "blind" if place.blind >= rules.blind else None
 
 
 def _checked(batch: Batch) -> None:

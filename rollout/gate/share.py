@@ -85,7 +85,7 @@ def above(share: Share, traffic: int, rules: Rules) -> bool:
     of = sum(n for _, n in share.pool)
     if got * (1 - w) <= slack * (size + 1) / size * (of - got) * w:
         return False
-    return got - of * w >= rules.share_sigma * sqrt(of * w * (1 - w)) + rules.share_few
+    return got - of * w >= rules.share_sigma * sqrt(of * w * (1 - w) * share.seen.phi) + rules.share_few
 
 
 def weighed(share: Share, canary: int, stable: int, traffic: int, at: Moment) -> Share:
