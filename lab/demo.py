@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import itertools
 import re
+import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -61,7 +62,7 @@ class Demo:
 
     world: World
     narrator: Narrator
-    began: float = field(default_factory=time.time)
+    began: float
     trained: dict[tuple[str, str], Trained] = field(default_factory=dict)
     chapters: dict[str, bool] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
@@ -72,7 +73,7 @@ class Demo:
 
     def client(self, app: str) -> Seconds:
         """What the app's clients counted so far."""
-        return Seconds.read(self.world.folder / f"load-{app}.jsonl")
+        return Seconds.read(self.world.logs / f"load-{app}.jsonl")
 
     @contextlib.asynccontextmanager
     async def chapter(self, name: str, title: str) -> AsyncIterator[None]:
@@ -271,9 +272,9 @@ CHAPTERS = (
 
 async def play(out: Path) -> int:
     """Play the story; 0 only if all of it happened."""
-    failure = ""
+    failure, began = "", time.time()
     async with World(out) as world:
-        demo = Demo(world, Narrator(world, apps=APPS))
+        demo = Demo(world, Narrator(world, apps=APPS), began)
         demo.narrator.told = (await git(*AUTHOR, "rev-parse", BRANCH, cwd=world.remote)).strip()
         narrating = asyncio.create_task(demo.narrator.run())
         demo.timings["processes"] = round(time.time() - demo.began, 1)
@@ -286,11 +287,11 @@ async def play(out: Path) -> int:
             say(failure)
         finally:
             narrating.cancel()
-            await world.stop_loads()
-            demo.timings["whole"] = round(time.time() - demo.began, 1)
-            with contextlib.suppress(asyncio.CancelledError):
-                await narrating
-            await report.write(demo, failure)
+        await world.stop_loads()
+        demo.timings["whole"] = round(time.time() - demo.began, 1)
+        await report.write(demo, failure)
+    if not failure:
+        shutil.rmtree(out / "work")  # what is left: the reports, the repository, the models, the logs
     say("")
     say(f"{'the story happened' if not failure else 'THE STORY DID NOT HAPPEN'}: {out / 'report.html'}")
     return 1 if failure else 0

@@ -56,7 +56,7 @@ class Narrator:
         say(f"... {self.waiting_for}. {'; '.join(part for part in parts if part)}", DIM)
 
     async def _one(self, app: str) -> str:
-        last = Seconds.read(self.world.folder / f"load-{app}.jsonl").last(5)
+        last = Seconds.read(self.world.logs / f"load-{app}.jsonl").last(5)
         if not last.rows:
             return ""
         served = last.parts("served")
@@ -64,5 +64,7 @@ class Narrator:
         everything = sum(served.values())
         text = f"{app}: canary answered {canary} of {everything} in 5 s, {last.total('failed')} failed"
         queries = readings.of_app(app)
-        e_value = await readings.value(self.world.prometheus.url, queries["e_value"]) if canary else None
-        return text + (f", e-value {e_value:.3g}" if e_value is not None else "")
+        if not canary:
+            return text
+        harm, safe = [await readings.value(self.world.prometheus.url, queries[name]) for name in ("harm", "safe")]
+        return text + (f", harm {harm:.3g}, safe {safe:.3g}" if harm is not None and safe is not None else "")

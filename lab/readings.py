@@ -27,8 +27,10 @@ def of_app(app: str, env: str = "prod") -> dict[str, str]:
         "canary_share": f"100 * ({canary} or vector(0)) / {rate('')}",
         "errors_stable": errors("stable"),
         "errors_canary": errors("canary"),
-        "e_value": f"max(rollout_harm_e_value{{{own}}})",
-        "threshold": f"max(rollout_harm_threshold{{{own}}})",
+        "harm": f"max(rollout_harm_e_value{{{own}}})",
+        "harm_threshold": f"max(rollout_harm_threshold{{{own}}})",
+        "safe": f"max(rollout_safe_e_value{{{own}}})",
+        "safe_threshold": f"max(rollout_safe_threshold{{{own}}})",
         "committed": f"max(rollout_canary_traffic{{{own}}})",
     }
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import time
 from pathlib import Path
 
 from lab.control import Control, Rate, Start
@@ -37,7 +38,7 @@ Ctrl-C stops everything.
 async def play(out: Path) -> int:
     """Start, print the sheet, stay."""
     async with World(out) as world:
-        demo = Demo(world, Narrator(world, apps=APPS))
+        demo = Demo(world, Narrator(world, apps=APPS), time.time())
         demo.narrator.told = demo.base = (await world.people.fresh()).strip()
         narrating = asyncio.create_task(demo.narrator.run())
         await first_versions(demo)

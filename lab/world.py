@@ -136,7 +136,7 @@ class World:
         questions = self.folder / "work" / f"{name}.jsonl"
         questions.write_text("".join(f"{body}\n" for body in bodies))
         url = f"{self.envoy.url}/seldon/{namespace}/{deployment}/v2/models/model/infer"
-        out = self.folder / f"load-{name}.jsonl"
+        out = self.logs / f"load-{name}.jsonl"
         argv = [sys.executable, "-m", "lab.load", "--url", url, "--bodies", str(questions), "--out", str(out)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         self.loads[name] = self.processes.start(f"load-{name}", [*argv, "--rate", f"{rate:g}"], env=environment)

@@ -74,7 +74,7 @@ class Stage:
 
     def seconds(self) -> list[dict[str, Any]]:
         """What the client counted, per second."""
-        return [json.loads(line) for line in (self.world.folder / "load-credit.jsonl").read_text().splitlines()]
+        return [json.loads(line) for line in (self.world.logs / "load-credit.jsonl").read_text().splitlines()]
 
     async def query(self, expression: str) -> list[dict[str, Any]]:
         """Ask Prometheus."""
