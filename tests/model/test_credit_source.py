@@ -103,3 +103,9 @@ def test_a_source_that_answers(status):
         else:
             with pytest.raises(OSError, match=r"data.csv: Not Found$"):
                 credit_source.download(url)
+
+
+def test_a_byte_order_mark_as_spreadsheets_write_it_is_no_part_of_the_first_name(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + credit_source.well_known_form(SERVED, ALL).replace(b'"ID",', b"").replace(b"\n1,", b"\n"))
+    assert credit_source.load(str(path), ALL)[0]["LIMIT_BAL"] == [100000]
