@@ -154,6 +154,7 @@ async def first_versions(demo: Demo) -> None:
     demo.base = await world.people.commit("The models that were trained here: version 1 of every app", files)
     world.serve()
     await world.healthy(*(f"{app}-prod" for app in APPS), within=90)
+    await world.prometheus.scraping()
     for app in APPS:
         world.start_load(app, f"{app}-prod", app, questions[app], RATE)
     await world.start_controller()

@@ -19,7 +19,7 @@ import yaml
 
 from lab import tools
 from lab.envoy import BUCKETS_MS
-from lab.processes import Process, Processes, answers, free_port, until
+from lab.processes import Process, Processes, answers, free_port, http_get, until
 
 METRIC = "seldon_api_executor_server_requests_seconds"
 KEY = r"([^|]*)\|" * 5
@@ -107,6 +107,15 @@ class Prometheus:
             env={**os.environ, "GOMAXPROCS": "1"},
         )
         await until("Prometheus is ready", lambda: answers(f"{self.url}/-/ready"), 30, self.process)
+
+    async def scraping(self) -> None:
+        """Wait for the first scrape of Envoy, which Prometheus begins up to five seconds after it is ready."""
+
+        async def seen() -> bool:
+            _, said = await http_get(f"{self.url}/api/v1/query?query=up%7Bjob%3D%22models%22%7D%3D%3D1")
+            return '"value"' in said
+
+        await until("Prometheus scrapes Envoy", seen, 15, self.process)
 
     async def stop(self) -> None:
         """Unplug it; `start` plugs it in again, with its data."""

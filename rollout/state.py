@@ -241,20 +241,21 @@ def _walked(memory: Memory, walk: Walk, was: Release, now: Release) -> Memory:
         memory = memory.veto(was.model, commit, f"{was.model.version} was overwritten by {now.model.version}")
         if walk.peak == 0 and not walk.vetoed:
             return replace(memory, walk=_start(memory, replace(memory.head, before=walk.before)))
-    reason = walk.vetoed or _taken_back(walk, was, now)
+    reason = walk.vetoed or _taken_back(walk, was, now, commit)
     if reason and not walk.vetoed:
         memory = memory.veto(now.model, commit, reason)
     return replace(memory, walk=replace(walk, vetoed=reason))
 
 
-def _taken_back(walk: Walk, was: Release, now: Release) -> str:
+def _taken_back(walk: Walk, was: Release, now: Release, commit: str) -> str:
     version = now.model.version
     if not now.model.runs_like(was.model):
-        return f"model.yaml changed from {was.model.version} to {version} in rollout"
+        return f"model.yaml changed from {was.model.version} to {version} in rollout, in {commit[:10]}"
     if now.stable.runs_like(now.model):
-        return f"canary {version} rose again from {was.canary} %" if now.canary > was.canary else ""
+        rose = f"canary {version} rose again from {was.canary} % in {commit[:10]}"
+        return rose if now.canary > was.canary else ""
     if walk.equalled:
-        return f"stable went back from {version} to {now.stable.version}"
+        return f"stable went back from {version} to {now.stable.version} in {commit[:10]}"
     if now.canary < was.canary:
-        return f"canary {version} fell from {was.canary} to {now.canary} %"
+        return f"canary {version} fell from {was.canary} to {now.canary} % in {commit[:10]}"
     return ""

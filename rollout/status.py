@@ -81,7 +81,7 @@ def _next(seen: Observation, state: State) -> str:
     if state.kind is Kind.WARMING:
         left = head + plan.ready - seen.now
         return f"once it is real and warm; aborted in {span(left)} if it is not real by then" if left > 0 else "at the next tick"
-    return "at the next tick" if state.kind is Kind.VETO else "once the last commit is real"
+    return "at the next tick" if state.kind in (Kind.VETO, Kind.REST) else "once the last commit is real"
 
 
 def _text(shown: list[dict[str, Any]]) -> str:

@@ -14,6 +14,8 @@
    times what it was.
 7. Stale: for a minute no canary request came though ten should have, or an arm's data was missing: no data,
    whatever was.
+8. A batch that is the first because the canary had a request in it is no random draw of the share: harm takes the larger
+   of the batch's own share and the shrunk one there, safety the smaller, which is right for any routing.
 """
 
 from __future__ import annotations
@@ -156,6 +158,8 @@ def _weighed(state: State, batch: Batch, gates: Gates, draft: Draft) -> State:
     clock, routed, phi = state.clock, state.routed, state.errors.phi
     slow, ceiling = state.slow, state.ceiling
     if n_c or clock.out:
+        if not clock.out:
+            now = now._replace(share=max(now.share, n_c / (n_c + n_s)))  # rule 8
         clock = tick(clock, batch.step, seconds, rules)
         at = Moment(clock, young, seconds, rules)
         errors = harms.weighed(state.errors, now, gates.ratio, rules.floor_errors, at)
@@ -171,6 +175,8 @@ def _weighed(state: State, batch: Batch, gates: Gates, draft: Draft) -> State:
         routed = tick(routed, batch.step, seconds, rules)
         share = shares.weighed(share, n_c, n_s, batch.traffic, Moment(routed, young, seconds, rules))
     if place.opened is not None and n_s and canary is not None:
+        if draft.place.opened is None:
+            now = now._replace(share=min(now.share, n_c / (n_c + n_s)))  # rule 8
         safety = safeties.weighed(safety, now, batch.step, gates, (phi, rules))
     above = state.above and batch.share and not draft.judged  # this batch is not; one that cannot tell changes nothing
     return State(
@@ -213,12 +219,19 @@ def _moved(place: Place, batch: Batch, n_s: int, n_c: int, rules: Rules) -> Plac
         dwelt += batch.seconds
         window = _added(window, stable, canary)
     w = batch.traffic / 100
-    known = n_c + n_s if both else 0
     return Place(
-        place.step, place.traffic, place.began, opened, dwelt, window, place.requests + known,
-        place.canary + (n_c if both else 0),
-        0.0 if n_c else place.missed + n_s * w / (1 - w), 0.0 if both else place.blind + batch.seconds,
-    )  # fmt: skip
+        step=place.step,
+        traffic=place.traffic,
+        began=place.began,
+        opened=opened,
+        dwelt=dwelt,
+        window=window,
+        requests=place.requests + (n_c + n_s if both else 0),
+        canary=place.canary + (n_c if both else 0),
+        missed=0.0 if n_c else place.missed + n_s * w / (1 - w),
+        quiet=0.0 if n_c else place.quiet + batch.seconds,
+        blind=0.0 if both else place.blind + batch.seconds,
+    )
 
 
 def _added(tally: Tally, stable: Arm | None, canary: Arm | None) -> Tally:

@@ -17,10 +17,10 @@ stable's, whatever stable's is (it may drift), or at most a floor that nobody mi
 7. Young pods: wealth.py, rule 3.
 8. Floor: besides, a one-sample bet against "the canary's rate is at most the floor" (0.05 % errors, 0.5 % slow) must
    agree; it is for a stable that never fails.
-9. Total failure: 2 % of the mass are on the linear bet 1 - 0.9 + 0.9 (e_c/n_c)/p0 (Waudby-Smith, Ramdas 2020), with
-   p0 the largest of ten floors and three times r0 times stable's rate so far, recently, and in this batch. It wins
-   where requests are rare. It is exact while stable's rate is below ten floors / r0, and beyond when stable's
-   observed rates are at least a third of the true.
+9. Total failure: 2 % of the mass are on the linear bet 1 - 0.9 + 0.9 (e_c/n_c)/p0 (Waudby-Smith, Ramdas 2020), with p0
+   the largest of ten floors and three times r0 times stable's rate so far, recently, and in this batch. It wins where
+   requests are rare. So far is (e + 1)/(n + 1): E[(n + 1)/(e + 1)] <= 1/p_s, so while stable's rate is constant the
+   bet's expectation is at most 0.1 + 0.9/3; the other two, and the three, are for a rate that has just risen.
 
 | data of the batch       | ratio bets | total failure          | floor | what is learnt of stable |
 |-------------------------|------------|------------------------|-------|--------------------------|
@@ -194,7 +194,7 @@ def _recent_rate(stable: Stable, floor: float) -> float:
 
 def _total_failure(now: Counts, null: Null, stable: Stable, rules: Rules) -> float:
     """Rule 9."""
-    rate = max(stable.events / stable.requests, stable.recent_events / stable.recent_requests)
+    rate = max((stable.events + 1) / (stable.requests + 1), stable.recent_events / stable.recent_requests)
     if now.stable_requests:
         rate = max(rate, now.stable_events / now.stable_requests)
     most = max(rules.total_rate * null.floor, rules.total_ratio * null.ratio * rate)

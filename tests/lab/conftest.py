@@ -30,6 +30,7 @@ class Stage:
     """A World and the words the tests tell their stories in; the release is credit in prod."""
 
     world: World
+    serving: bool = False  # from the first release on
 
     def model(self, version: str, **behaviour: Any) -> None:
         """Put a version into the model store."""
@@ -49,7 +50,11 @@ class Stage:
             "resources: [model.yaml, stable.yaml, traffic.yaml]\n"
             f"components:\n  - ../../../../base/{toggle}\n",
         }
-        return await self.world.people.commit(f"credit {model} {stable} {canary}", texts | (files or {}))
+        commit = await self.world.people.commit(f"credit {model} {stable} {canary}", texts | (files or {}))
+        if not self.serving:
+            self.serving = True
+            self.world.serve()
+        return commit
 
     async def healthy(self, within: float = 20) -> None:
         await self.world.healthy("credit-prod", within=within)
@@ -107,7 +112,6 @@ def play(tmp_path: Path) -> Callable[[Callable[[Stage], Awaitable[None]]], Stage
             world = World(tmp_path / "lab", command=tiny, with_controller=False, heal_after=heal_after)
             async with world:
                 stage = Stage(world)
-                world.serve()
                 await story(stage)
             return stage
 

@@ -1,0 +1,31 @@
+# Each target is a line or three; the work is elsewhere. `make` alone explains them.
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+
+.PHONY: help
+help: ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+.PHONY: setup
+setup: ## install everything, pinned, into .venv and .cache; leaves .venv/bin/rollout
+	@./setup.sh
+
+.PHONY: demo
+demo: setup ## the whole story on this machine: promoted, aborted, rolled back, by commits; leaves out/demo/report.html
+	@$(PY) -m lab demo
+
+.PHONY: lab
+lab: setup ## leave the lab running, with things to try
+	@$(PY) -m lab up
+
+.PHONY: test
+test: check ## every check and every test
+	@$(PY) -m tests
+
+.PHONY: check
+check: setup ## lint, types, import directions, coverage of the core, the repository's own releases
+	@$(PY) -m tests.check
+
+.PHONY: bench
+bench: setup ## ticks over 10 000 releases, size and import time of the controller, side by side
+	@$(PY) -m bench

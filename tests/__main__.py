@@ -1,0 +1,15 @@
+"""Every test but the core's, which `python -m tests.check` runs: from plain git and kustomize to the whole loop."""
+
+import sys
+
+from tests.stages import pytest, run
+
+STAGES = [
+    ("manifests and release files: real kustomize, real git", pytest("-n", "2", "tests/manifests", "tests/release", "tests/bench")),
+    ("models: trained, saved, served", pytest("tests/model")),
+    ("the loop: real git, real Prometheus, faults", pytest("-n", "2", "--dist", "loadfile", "tests/loop")),
+    ("the lab: real model servers, real Envoy, and the demo's story", pytest("tests/lab")),
+]
+
+if __name__ == "__main__":
+    sys.exit(run(STAGES))

@@ -1,0 +1,20 @@
+"""What needs no processes: lint, types, import directions, the repository's own releases, and the core with all its branches."""
+
+import sys
+
+from tests.stages import pytest, run, tool
+
+CORE = "errors document release plan state decide change samples follow record history check gate/*".split()
+
+STAGES = [
+    ("lint", tool("ruff", "check", ".")),
+    ("yaml", tool("yamllint", "--strict", "-c", ".yamllint.yaml", "base", "apps", "overlays", "argocd")),
+    ("types", tool("mypy")),
+    ("import directions", tool("lint-imports", "--no-cache")),
+    ("the repository's own releases", tool("rollout", "check")),
+    ("core tests", tool("coverage", "run", "--branch", "-m", "pytest", "tests/core", "tests/gate")),
+    ("core branches", tool("coverage", "report", "--fail-under=100", "--skip-covered", "--include", ",".join(f"rollout/{n}.py" for n in CORE))),
+]
+
+if __name__ == "__main__":
+    sys.exit(run(STAGES))
