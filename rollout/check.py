@@ -5,6 +5,7 @@ Of the tree:
 - every release renders, as it is and with the toggle the other way, so that the next rollout cannot fail on it;
 - a render has no `placeholder`, one SeldonDeployment named like the app, its objects in the release's namespace, images pinned;
   its predictors run what the release files say, and the canary differs from stable in nothing but its version;
+- where Prometheus is asked: every release's counters match a series, and a latency budget is the bound of a bucket;
 - no two releases render the same object; nothing in argocd/ ignores differences of traffic.
 
 Of a change, per release (before -> after):
@@ -25,7 +26,7 @@ Of a change, per release (before -> after):
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,7 +100,7 @@ def _release(tree: Tree, key: Key, seen: dict[tuple[str, ...], Key]) -> Iterator
 def _plan(tree: Tree, key: Key) -> None:
     path = f"apps/{key.app}/rollout.yaml"
     if path in tree.texts:  # a missing one is told once per app
-        plans.parse(key.app, tree.texts[path], key.env, tree.texts.get(f"overlays/{key.env}/common/rollout.yaml"))
+        plans.parse(key.app, tree.texts[path], key.env, tree.texts.get(common(key.env)))
 
 
 def _render(text: str, release: Release, toggle: Toggle, seen: dict[tuple[str, ...], Key]) -> Iterator[BadInput]:
@@ -195,6 +196,30 @@ def _argocd(tree: Tree) -> Iterator[BadInput]:
     for path, text in tree.texts.items():
         if path.startswith("argocd/") and "ignoreDifferences" in text and "traffic" in text.partition("ignoreDifferences")[2]:
             yield BadInput(path, "ignoreDifferences", "names traffic; none would be right: git alone says the traffic")
+
+
+def unwatched(tree: Tree, watched: Mapping[Key, Collection[float]]) -> Iterator[BadInput]:
+    """Yield what no gate could ever see. watched: releases with request counters, each with its latency buckets' bounds, seconds."""
+    for key in tree.release_keys():
+        path = f"apps/{key.app}/rollout.yaml"
+        series = f'service="predictions",namespace="{key.namespace}",deployment_name="{key.app}"'
+        if key not in watched:
+            problem = f"match no series: {{{series}}}; the executor's request counters, scraped, would be right"
+            yield BadInput(path, "spec.gates", f"{problem} ({key})")
+            continue
+        try:
+            budget = plans.parse(key.app, tree.texts[path], key.env, tree.texts.get(common(key.env))).gates.latency_budget
+        except (BadInput, KeyError):
+            continue  # told by the check of the tree
+        if budget is not None and budget not in watched[key]:
+            bounds = ", ".join(f"{bound:g}s" for bound in sorted(watched[key])) or "none"
+            problem = f"is {budget:g}s, the bound of no bucket of {{{series}}}; one of {bounds} would be right"
+            yield BadInput(path, "spec.gates.latency.budget", problem)
+
+
+def common(env: str) -> str:
+    """Return where an environment's single fields of every plan are."""
+    return f"overlays/{env}/common/rollout.yaml"
 
 
 def changes(before: Mapping[Key, Release], after: Mapping[Key, Release], states: Mapping[Key, State]) -> Iterable[BadInput]:

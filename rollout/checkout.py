@@ -17,13 +17,14 @@ from rollout.check import Tree
 from rollout.errors import BadInput
 from rollout.git import Repo, open_here
 from rollout.history import History
+from rollout.prometheus import Prometheus
 from rollout.release import Key, Release, Toggle
 
 _FOLDERS = ("overlays", "apps", "argocd")
 
 
-def run(root: Path, base: str | None, *, as_json: bool) -> int:
-    """Check the work tree at `root`; print every problem; return 2 if there is one."""
+def run(root: Path, base: str | None, prometheus: Prometheus | None, *, as_json: bool) -> int:
+    """Check the work tree at `root`; print every problem; return 2 if there is one. prometheus: also ask for the gates' series."""
     if not (root / "overlays").is_dir():
         raise BadInput(str(root / "overlays"), "", "is no folder; the root of a deployment repository would be right")
     texts = _texts(root)
@@ -32,6 +33,8 @@ def run(root: Path, base: str | None, *, as_json: bool) -> int:
     if base is not None:
         found += _changes(open_here(root), tree, base)
     keys = tree.release_keys()
+    if prometheus is not None:
+        found += check.unwatched(tree, prometheus.watched(keys))
     if as_json:
         plain = [{"file": one.where, "field": one.field, "problem": one.problem} for one in found]
         print(json.dumps({"releases": [str(key) for key in keys], "problems": plain}, indent=2))

@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
 
     check = command("check", _check, "check every release, plan and rendered manifest, and what changed")
     check.add_argument("--base", metavar="REF", help="also check the change since this commit, as in a pull request")
+    check.add_argument("--prometheus", metavar="URL", help="also ask whether the gates match any series there")
     _tree(check)
     _json(check)
 
@@ -175,8 +176,9 @@ def _abort(chosen: argparse.Namespace) -> None:
 
 def _check(chosen: argparse.Namespace) -> int:
     from rollout.checkout import run  # noqa: PLC0415
+    from rollout.services import prometheus_of  # noqa: PLC0415
 
-    return run(chosen.repo, chosen.base, as_json=chosen.json)
+    return run(chosen.repo, chosen.base, prometheus_of(chosen), as_json=chosen.json)
 
 
 def _status(chosen: argparse.Namespace) -> int:

@@ -7,13 +7,14 @@ and a partial answer is no answer.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
 
 from rollout.release import Key
-from rollout.samples import CANARY, STABLE, Series
+from rollout.samples import CANARY, LOOKBACK, STABLE, Series
 from rollout.web import Service, Unavailable
 
 METRIC = "seldon_api_executor_server_requests_seconds"
@@ -61,6 +62,15 @@ class Prometheus:
             self._time(wanted, budgets, after, end, found)
             yield Reading(after, end, found)
             after = end
+
+    def watched(self, keys: Iterable[Key]) -> dict[Key, frozenset[float]]:
+        """Return which releases have request counters of a predictor `stable` now, each with its latency buckets' bounds."""
+        wanted = {key.namespace: key for key in keys}
+        now = time.time()
+        found: dict[Key, set[float]] = {key: set() for key, _ in self._rows(f"{METRIC}_count", "", wanted, now - LOOKBACK, now)}
+        for key, row in self._rows(f"{METRIC}_bucket", "", wanted, now - LOOKBACK, now):
+            found.setdefault(key, set()).add(float(row.metric["le"]))
+        return {key: frozenset(bounds) for key, bounds in found.items()}
 
     def _count(self, wanted: Mapping[str, Key], after: float, until: float, found: dict[Key, list[Series]]) -> None:
         for key, row in self._rows(f"{METRIC}_count", "", wanted, after, until):
