@@ -7,8 +7,7 @@
 3. The window of a step opens at its first batch that fits the committed share (share=False: at its first batch), and
    stays open. Dwell and safety count from there. Harm counts every batch from the canary's first request on, since
    each is of this version.
-4. An arm without data says nothing. The canary's errors alone still count for the ceiling, and for total failure if
-   stable was seen.
+4. An arm without data says nothing. Without stable's data the canary's errors count for the ceiling only.
 5. All harm is carried over the steps. A test that reached its threshold stays there: harmful is for good.
 6. Young pods: in the first 30 s of a step, and again of its window, the evidence of harm may grow to at most three
    times what it was.

@@ -22,11 +22,12 @@ stable's, whatever stable's is (it may drift), or at most a floor that nobody mi
    requests are rare. So far is (e + 1)/(n + 1): E[(n + 1)/(e + 1)] <= 1/p_s, so while stable's rate is constant the
    bet's expectation is at most 0.1 + 0.9/3; the other two, and the three, are for a rate that has just risen.
 
-| data of the batch       | ratio bets | total failure          | floor | what is learnt of stable |
-|-------------------------|------------|------------------------|-------|--------------------------|
-| both arms               | yes        | yes                    | yes   | yes                      |
-| canary only             | no         | if stable was seen     | yes   | no                       |
-| stable only             | no         | no                     | no    | yes                      |
+| data of the batch              | ratio bets | total failure               | floor | what is learnt of stable |
+|--------------------------------|------------|-----------------------------|-------|--------------------------|
+| both arms                      | yes        | if the canary had a request | too   | yes                      |
+| canary; of stable no request   | no         | if stable was seen lately   | yes   | no                       |
+| canary; of stable no data      | no         | no                          | yes   | no                       |
+| stable; of the canary no data  | no         | no                          | no    | yes                      |
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def weighed(harm: Harm, now: Counts, ratio: float, floor: float, at: Moment) -> 
     if n_c is not None and now.stable_requests and (e_c or now.stable_events):
         gains = _gains(now, null, stable, rules)
     if n_c:
-        if stable.recent_requests >= NOT_SEEN:
+        if now.stable_requests is not None and stable.recent_requests >= NOT_SEEN:
             factor = _total_failure(now, null, stable, rules)
         floors = _floor_gains(e_c, n_c, null)
         of_canary = watched(of_canary, e_c, n_c, rules)
