@@ -115,8 +115,8 @@ def rate(part: int, whole: int) -> str:
 
 
 def percent(x: float) -> str:
-    """0.0257 -> '2.57 %'."""
-    return f"{100 * x:.4g} %" if x >= 0.0995 else f"{100 * x:.2f} %"
+    """0.0257 -> '2.57 %', 0.1 -> '10.0 %'."""
+    return f"{100 * x:.1f} %" if x >= 0.0995 else f"{100 * x:.2f} %"
 
 
 def number(x: float) -> str:
