@@ -40,6 +40,8 @@ class People:
     async def clone(self) -> None:
         """Clone the remote."""
         await git("clone", "-q", "--branch", self.branch, str(self.remote), str(self.folder))
+        for setting in AUTHOR[1::2]:  # for who works in this clone by hand
+            await git("config", *setting.split("=", 1), cwd=self.folder)
 
     async def fresh(self) -> str:
         """The branch as it is on the remote now."""
@@ -49,14 +51,15 @@ class People:
         return (await git("rev-parse", "HEAD", cwd=self.folder)).strip()
 
     async def commit(self, message: str, files: Mapping[str, str]) -> str:
-        """Write files and push them."""
+        """Write files and push them, if they change anything."""
 
         async def change() -> None:
             for path, text in files.items():
                 (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
                 (self.folder / path).write_text(text)
             await git("add", "--all", cwd=self.folder)
-            await git(*AUTHOR, "commit", "-q", "-m", message, cwd=self.folder)
+            if await git("status", "--porcelain", cwd=self.folder):  # the files may say so already
+                await git(*AUTHOR, "commit", "-q", "-m", message, cwd=self.folder)
 
         return await self._push(change)
 

@@ -90,13 +90,10 @@ class Checkout:
         return before[1]
 
     def _inputs(self, folder: str) -> str:
-        """A digest of all that the folder may read: the tree without its siblings, other releases and environments."""
-        parts = folder.split("/")
-        chosen = {path: sha for path, sha in self.trees.items() if "/" not in path and path != parts[0]}
-        for depth in range(1, len(parts)):
-            parent, own = "/".join(parts[:depth]), "/".join(parts[: depth + 1])
-            shared = f"{parent}/common"
-            chosen |= {path: self.trees[path] for path in (own, shared) if path in self.trees and depth == len(parts) - 1}
+        """A digest of all that the folder may read: the whole tree without the other releases and environments."""
+        parent, top = folder.rpartition("/")[0], folder.split("/")[0]
+        chosen = {path: sha for path, sha in self.trees.items() if "/" not in path and path != top}
+        chosen |= {path: self.trees[path] for path in (folder, f"{parent}/common") if path in self.trees}
         return hashlib.sha256(repr(sorted(chosen.items())).encode()).hexdigest()
 
     async def _kustomize(self, folder: str) -> list[dict[str, Any]] | str:

@@ -17,19 +17,21 @@ SHEET = """
 The lab is up: credit and savings serve version 1, {rate:g} requests per second each. Every commit is told here as it lands.
 In another terminal, in this folder:
 
-  promote a good version       {lab} do start credit 2
-  start a bad one              {lab} do start credit 3
-  look                         .venv/bin/rollout status --repo {remote} ; git -C {remote} log --first-parent {branch}
+  promote a good version       {lab} start credit 2
+  start a bad one              {lab} start credit 3
+  look                         .venv/bin/rollout status --watch --batch 1s --repo {remote} \\
+                                 --prometheus {prometheus} --argocd {argocd}
+                               git -C {remote} log --first-parent {branch}
   press Revert                 cd {person} && git pull -q && git log --oneline --first-parent -8
                                git revert COMMIT && git push
   hold a rollout               cd {person} && git pull -q, put `hold: true` under spec in
                                overlays/prod/credit/release/model.yaml, commit, push
-  kill the controller          kill -9 $(cat {out}/controller.pid)      (as in a cluster, it is started again)
-  unplug Prometheus            {lab} do unplug prometheus       ... and {lab} do plug prometheus
-  Argo CD answers 403          {lab} do forbid argocd           ... and {lab} do plug argocd
-  break the canary             {lab} do break credit canary
-  patch live traffic           {lab} do patch credit 50                 (while a canary runs; it is put back)
-  what else                    {lab} do          where things listen: {lab} do where
+  kill the controller          kill -9 $(cat {out}/controller.pid)   (as in a cluster, it is started again)
+  unplug Prometheus            {lab} unplug prometheus   and then: plug prometheus
+  Argo CD answers 403          {lab} forbid argocd       and then: plug argocd
+  break the canary             {lab} break credit canary
+  patch live traffic           {lab} patch credit 50     (while a canary runs; it is put back)
+  what else                    {lab}                     where things listen: {lab} where
 
 Ctrl-C stops everything.
 """
@@ -44,9 +46,7 @@ async def play(out: Path) -> int:
         await first_versions(demo)
         control = Control(world, _starter(demo), _rater(world))
         await control.listen()
-        lab = ".venv/bin/python -m lab"
-        remote, person = _short(world.remote), _short(world.people.folder)
-        print(SHEET.format(lab=lab, remote=remote, person=person, out=_short(world.folder), branch=BRANCH, rate=RATE))
+        print(sheet(world))
         keeping = asyncio.create_task(_keep_controller(world))
         try:
             await _watch(world, narrating, keeping)
@@ -56,6 +56,21 @@ async def play(out: Path) -> int:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
     return 0
+
+
+def sheet(world: World) -> str:
+    """What to try, with this lab's own paths and addresses."""
+    out = _short(world.folder)
+    return SHEET.format(
+        lab=f".venv/bin/python -m lab do{'' if out == 'out/lab' else f' --out {out}'}",
+        remote=_short(world.remote),
+        person=_short(world.people.folder),
+        out=out,
+        branch=BRANCH,
+        rate=RATE,
+        prometheus=world.prometheus.url,
+        argocd=world.api.url,
+    )
 
 
 def _short(path: Path) -> str:

@@ -24,7 +24,7 @@ from lab.envoy import Envoy
 from lab.manifests import admit
 from lab.people import People, bare_remote
 from lab.pods import Command, Nodes, mlserver
-from lab.processes import Process, Processes, answers, free_port, until
+from lab.processes import LabError, Process, Processes, answers, free_port, until
 from lab.prometheus import Prometheus
 from lab.render import Checkout
 from lab.seldon import Seldon
@@ -105,6 +105,10 @@ class World:
     async def healthy(self, *names: str, within: float = 60) -> None:
         """Wait until Applications are Synced and Healthy at the remote's head."""
 
+        def reported() -> str:
+            items = [self.api.item(known)["status"] for name, known in self.argocd.applications.items() if name in names]
+            return "; ".join(f"{item['sync']} {item['health']} {item['conditions']}" for item in items)
+
         async def probe() -> bool:
             self.check()
             head = await self.argocd.checkout.head()
@@ -117,7 +121,10 @@ class World:
                 for known in found
             )
 
-        await until(f"{', '.join(names)}: Synced and Healthy", probe, within)
+        try:
+            await until(f"{', '.join(names)}: Synced and Healthy", probe, within)
+        except LabError as late:
+            raise LabError(f"{late}: {reported()}") from late
 
     async def start_controller(self, *more: str) -> Process:
         """`rollout run`, the same command as in production."""

@@ -75,6 +75,32 @@ def test_free_ports_are_never_handed_out_twice():
     assert len(set(ports)) == 200
 
 
+LAB = """
+import asyncio, sys
+from pathlib import Path
+from lab.__main__ import _stoppable
+from lab.world import World
+
+async def story():
+    async with World(Path(sys.argv[1]) / "lab", with_controller=False) as world:
+        print(*(child.pid for child in world.processes.children), flush=True)
+        await asyncio.sleep(600)
+
+sys.exit(asyncio.run(_stoppable(story())))
+"""
+
+
+@pytest.mark.scenario
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_lab_stops_every_process_it_started(tmp_path, number):
+    with subprocess.Popen([sys.executable, "-c", LAB, str(tmp_path)], stdout=subprocess.PIPE, cwd=ROOT) as lab:
+        pids = [int(pid) for pid in lab.stdout.readline().split()]
+        assert len(pids) == 2
+        lab.send_signal(number)
+    assert lab.returncode == 130
+    assert not any(alive(pid) for pid in pids)
+
+
 def listening(pid: int) -> set[str]:
     """Addresses on which a process listens (TCP) or is bound (UDP), as /proc writes them."""
     sockets = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir() if link.exists() or link.is_symlink()}
