@@ -18,10 +18,10 @@ from lab.processes import LabError
 
 
 async def _stoppable(story: Coroutine[Any, Any, int]) -> int:
-    """SIGTERM and SIGINT cancel the story, whose clean-up then stops every process."""
+    """The first SIGTERM or SIGINT cancels the story, whose clean-up then stops every process."""
     task = asyncio.ensure_future(story)
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, lambda: None if task.cancelling() else task.cancel())
     with contextlib.suppress(asyncio.CancelledError):
         return await task
     print("stopped; every process has ended", flush=True)

@@ -91,7 +91,7 @@ class Checkout:
 
     def _inputs(self, folder: str) -> str:
         """A digest of all that the folder may read: the whole tree without the other releases and environments."""
-        parent, top = folder.rpartition("/")[0], folder.split("/")[0]
+        parent, top = folder.rpartition("/")[0], folder.partition("/")[0]
         chosen = {path: sha for path, sha in self.trees.items() if "/" not in path and path != top}
         chosen |= {path: self.trees[path] for path in (folder, f"{parent}/common") if path in self.trees}
         return hashlib.sha256(repr(sorted(chosen.items())).encode()).hexdigest()

@@ -97,7 +97,9 @@ def test_an_interrupted_lab_stops_every_process_it_started(tmp_path, number):
         pids = [int(pid) for pid in lab.stdout.readline().split()]
         assert len(pids) == 2
         lab.send_signal(number)
+        said, _ = lab.communicate(timeout=20)
     assert lab.returncode == 130
+    assert b"every process has ended" in said
     assert not any(alive(pid) for pid in pids)
 
 
