@@ -5,10 +5,10 @@ import sys
 from tests.stages import pytest, run
 
 STAGES = [
-    ("manifests and release files: real kustomize, real git", pytest("-n", "2", "tests/manifests", "tests/release", "tests/bench")),
+    ("manifests: real kustomize, real git", pytest("-n", "2", "tests/manifests")),
     ("models: trained, saved, served", pytest("tests/model")),
     ("the loop: real git, real Prometheus, faults", pytest("-n", "2", "--dist", "loadfile", "tests/loop")),
-    ("the lab: real model servers, real Envoy, and the demo's story", pytest("tests/lab")),
+    ("the lab: real model servers, real Envoy, real Prometheus", pytest("tests/lab")),
 ]
 
 if __name__ == "__main__":
