@@ -204,7 +204,7 @@ def _started(memory: Memory, was: Release, now: Release) -> Memory:
     """At rest before, in rollout after: a start, or a close taken back."""
     reopened = now.model.runs_like(was.model) and now.stable.runs_like(now.model)
     last = memory.completed[-1] if memory.completed else None
-    if reopened and last is not None:
+    if reopened and last is not None and last.start.release.model.runs_like(now.model):
         reason = f"the close of {now.model.version} was taken back"
         memory = memory.veto(now.model, memory.head.commit, reason)
         return replace(memory, walk=replace(last, vetoed=reason))
