@@ -34,6 +34,7 @@ from zoneinfo import ZoneInfo
 from rollout.document import Fields, head, kind_of, load, one_of
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
+_CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -81,12 +82,10 @@ class Hours:
     def opens(self, now: float) -> float:
         """Return the first Unix time from `now` on that lies within the hours."""
         local = datetime.fromtimestamp(now, self.zone)
-        for ahead in range(8):
-            day = local + timedelta(days=ahead)
-            start = datetime.combine(day, self.begin, self.zone)
-            if day.weekday() in self.days and local < datetime.combine(day, self.end, self.zone):
-                return max(now, start.timestamp())
-        raise AssertionError("eight days hold every weekday")  # pragma: no cover
+        days = (local + timedelta(days=ahead) for ahead in range(8))  # today may be over, and its weekday the only one
+        ours = (day for day in days if day.weekday() in self.days)
+        day = next(day for day in ours if local < datetime.combine(day, self.end, self.zone))
+        return max(now, datetime.combine(day, self.begin, self.zone).timestamp())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +109,7 @@ class Plan:
 
     def next(self, canary: int) -> int:
         """Return the percent that follows `canary`, 100 meaning completion."""
-        return next(step.canary for step in self.steps if step.canary > canary)
+        return next((step.canary for step in self.steps if step.canary > canary), 100)
 
 
 def parse(app: str, text: str, env: str = "", override: str | None = None, where: str = "") -> Plan:
@@ -252,7 +251,7 @@ def _step_percent(value: object) -> int:
 
 
 def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e9:
         raise ValueError("a number would be right")
     return float(value)
 
@@ -288,10 +287,9 @@ def _days(value: object) -> tuple[int, ...]:
 
 
 def _clock(value: object) -> time:
-    try:
-        return time.fromisoformat(value) if isinstance(value, str) else time.fromisoformat("")
-    except ValueError:
-        raise ValueError('a quoted time of day such as "08:00" would be right') from None
+    if not isinstance(value, str) or not _CLOCK.fullmatch(value):
+        raise ValueError('a quoted time of day such as "08:00" would be right')
+    return time.fromisoformat(value)
 
 
 def _zone(value: object) -> ZoneInfo:
