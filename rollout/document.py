@@ -16,6 +16,7 @@ from rollout.errors import BadInput
 Path = tuple[str, ...]
 T = TypeVar("T")
 _REQUIRED: Any = object()
+LONGEST = 16_384  # characters of one file: some hundred times what they have; YAML nested deeper than that ends the process
 
 
 class _Strict(yaml.CSafeLoader):
@@ -39,13 +40,15 @@ _Strict.add_constructor("tag:yaml.org,2002:map", _mapping_once)
 
 def load(text: str, where: str) -> dict[str, Any]:
     """Return the one mapping in `text`; raise BadInput naming `where` and the line otherwise."""
+    if len(text) > LONGEST:
+        raise BadInput(where, "", f"has {len(text)} characters; at most {LONGEST} would be right")
     try:
         value = yaml.load(text, Loader=_Strict)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "whole file"
         raise BadInput(where, place, f"not valid YAML: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a ValueError is a scalar that looks like a date or a number and is none
         raise BadInput(where, "", f"not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(value, dict):
         raise BadInput(where, "", f"holds {kind_of(value)}; a mapping with apiVersion and kind would be right")
@@ -120,26 +123,30 @@ def one_of(*allowed: str) -> Callable[[object], str]:
 
 
 def edit(text: str, path: Path, values: Mapping[str, str | None]) -> str:
-    """Set keys of the block mapping at `path` to scalar texts, in place; None removes the key's line.
+    """Set keys of the mapping at `path` to scalar texts, in place; None removes the key's line.
 
     A key that stands is replaced where it stands, a new one is added below the last key named in `values` that stands.
     """
-    lines = text.splitlines(keepends=True)
     node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     for step in path:
         node = _child(node, step)
-    items = _items(node)
-    stands = {key.value: value for key, value in items}
-    anchor = max((stands[key].end_mark.line for key in values if key in stands), default=items[-1][0].start_mark.line)
-    indent = " " * items[0][0].start_mark.column
-    added = [f"{indent}{key}: {value}\n" for key, value in values.items() if value is not None and key not in stands]
-    for key, value in values.items():
-        if key in stands:
-            mark, end = stands[key].start_mark, stands[key].end_mark.column
-            line = lines[mark.line]
-            lines[mark.line] = "" if value is None else f"{line[: mark.column]}{value}{line[end:]}"
-    lines.insert(anchor + 1, "".join(added))
-    return "".join(lines)
+    stands = {key.value: (key.start_mark.index, value.start_mark.index, value.end_mark.index) for key, value in _items(node)}
+    if node.flow_style:
+        now = {key: text[begin:end] for key, (_, begin, end) in stands.items()} | values
+        flow = ", ".join(f"{key}: {value}" for key, value in now.items() if value is not None)
+        return f"{text[: node.start_mark.index]}{{{flow}}}{text[node.end_mark.index :]}"
+    text = text if text.endswith("\n") else f"{text}\n"
+    indent = " " * node.start_mark.column
+    added = "".join(f"{indent}{key}: {value}\n" for key, value in values.items() if value is not None and key not in stands)
+    below = max(stands[key][2] for key in (values.keys() & stands.keys() or stands))
+    spans = [(text.index("\n", below) + 1, text.index("\n", below) + 1, added)]
+    for key in values.keys() & stands.keys():
+        at, begin, end = stands[key]
+        line = (text.rfind("\n", 0, at) + 1, text.index("\n", end) + 1, "")
+        spans.append(line if values[key] is None else (begin, end, str(values[key])))
+    for begin, end, new in sorted(spans, reverse=True):
+        text = f"{text[:begin]}{new}{text[end:]}"
+    return text
 
 
 def _items(node: yaml.Node) -> Sequence[tuple[yaml.ScalarNode, yaml.Node]]:
