@@ -196,7 +196,7 @@ def write_traffic(text: str, canary: int) -> str:
 
 def write_toggle(text: str, toggle: Toggle) -> str:
     """Return the release's kustomization.yaml with the toggle line set."""
-    return re.sub(r"base/(at-rest|in-rollout)\b", f"base/{toggle}", text)
+    return re.sub(r"(?m)^([^#\n]*base/)(at-rest|in-rollout)\b", rf"\g<1>{toggle}", text)
 
 
 def version_text(value: object) -> str:
