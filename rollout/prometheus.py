@@ -83,7 +83,8 @@ class Prometheus:
         timed = {key.namespace: key for key in wanted.values() if key in budgets}
         if not timed:
             return
-        bounds = "|".join(sorted({f"{budget:g}" for budget in budgets.values()}))
+        # a whole number of seconds is "1" to some clients, and "1.0" to others and to Prometheus 3
+        bounds = "|".join(sorted({text for budget in budgets.values() for text in (f"{budget:g}", str(float(budget)))}))
         for key, row in self._rows(f"{METRIC}_bucket", f',le=~"{bounds}|\\\\+Inf"', timed, after, until):
             if row.metric["le"] == "+Inf":
                 found.setdefault(key, []).append(_series(row, "all"))
