@@ -15,8 +15,8 @@ from .repository import Repository, git
 
 PATH = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications"
 FORBIDDEN = (
-    '{"kind":"Status","status":"Failure","message":"applications.argoproj.io is forbidden: User \\"system:serviceaccount:rollout\\" '
-    'cannot list resource","reason":"Forbidden","code":403}'
+    '{"kind":"Status","status":"Failure","message":"applications.argoproj.io is forbidden: cannot list resource",'
+    '"reason":"Forbidden","code":403}'
 )
 
 
@@ -133,9 +133,10 @@ class Server:
         health = {"status": trouble.health if trouble else "Healthy", "lastTransitionTime": settled}
         if trouble and trouble.message and not trouble.failed:
             health["message"] = trouble.message
-        operation = {"phase": "Succeeded", "finishedAt": settled, "syncResult": {"revision": mine.id}}
+        result = {"revision": mine.id}
+        operation: dict[str, Any] = {"phase": "Succeeded", "finishedAt": settled, "syncResult": result}
         if trouble and trouble.failed:
-            operation = {"phase": "Failed", "message": trouble.message, "finishedAt": settled, "syncResult": {"revision": reached.id}}
+            operation |= {"phase": "Failed", "message": trouble.message, "syncResult": {"revision": reached.id}}
         sync = {"status": trouble.sync if trouble else "Synced", "revision": reached.id}
         status = {"sync": sync, "health": health, "operationState": operation}
         return {"metadata": {"name": f"{app}-prod", "namespace": "argocd"}, "spec": {"project": "models"}, "status": status}

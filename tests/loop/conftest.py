@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from .prometheus import Server
 from .world import Load, World, beginning
 
 
@@ -22,10 +22,10 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
     """Make worlds that are stopped after the test."""
     made: list[World] = []
 
-    def make(**tree: object) -> World:
+    def make(begin: int = 0, **more: Any) -> World:
         home = tmp_path / f"world-{len(made)}"
         home.mkdir()
-        made.append(World.make(home, beginning(), **tree))
+        made.append(World.make(home, begin or beginning(), **more))
         return made[-1]
 
     yield make
@@ -40,12 +40,3 @@ def world(make_world: Callable[..., World]) -> World:
     world.cluster.loads["credit"] = Load()
     world.pass_time(1800)
     return world
-
-
-@pytest.fixture
-def prometheus(tmp_path: Path) -> Iterator[Server]:
-    """A Prometheus that is not started yet."""
-    server = Server(tmp_path / "prometheus")
-    server.home.mkdir()
-    yield server
-    server.stop()

@@ -108,7 +108,7 @@ class Server:
     def write(self, samples: Iterable[Sample]) -> None:
         """Push samples, each series in the order of time."""
         body = _snappy(_write_request(samples))
-        head = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf", "X-Prometheus-Remote-Write-Version": "0.1.0"}
+        head = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
         answer = _HTTP.request("POST", f"{self.url}/api/v1/write", body=body, headers=head)
         assert answer.status == 204, answer.data
 
@@ -137,8 +137,8 @@ def _write_request(samples: Iterable[Sample]) -> bytes:
 def _series(name: str, where: tuple[tuple[str, str], ...], samples: list[Sample]) -> bytes:
     named = sorted((*where, ("__name__", name)))
     pairs = b"".join(_part(1, _part(1, key.encode()) + _part(2, value.encode())) for key, value in named)
-    values = b"".join(_part(2, b"\x09" + struct.pack("<d", one.value) + b"\x10" + _varint(round(one.time * 1000))) for one in samples)
-    return pairs + values
+    points = (b"\x09" + struct.pack("<d", one.value) + b"\x10" + _varint(round(one.time * 1000)) for one in samples)
+    return pairs + b"".join(_part(2, point) for point in points)
 
 
 def _part(number: int, body: bytes) -> bytes:

@@ -27,7 +27,8 @@ class Commit(NamedTuple):
 
 def git(folder: Path, *words: str, env: Mapping[str, str] | None = None, check: bool = True) -> str:
     """Run git in a folder; return what it printed."""
-    done = subprocess.run(["git", *words], cwd=folder, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False)
+    told = {**os.environ, **(env or {})}
+    done = subprocess.run(["git", *words], cwd=folder, env=told, capture_output=True, text=True, check=False)
     if check and done.returncode:
         raise AssertionError(f"git {' '.join(words)}: {done.stderr}")
     return done.stdout
@@ -93,7 +94,9 @@ class Repository:
     desk: Path
 
     @classmethod
-    def make(cls, home: Path, when: float, apps: Sequence[str] = ("credit", "savings"), more: str = "", steps: str = PLAN) -> Repository:
+    def make(
+        cls, home: Path, when: float, apps: Sequence[str] = ("credit", "savings"), more: str = "", steps: str = PLAN
+    ) -> Repository:
         """Make both; the first commit is of `when`."""
         made = cls(home / "remote.git", home / "desk")
         git(home, "init", "--quiet", "--bare", "--initial-branch=main", str(made.path))
@@ -141,7 +144,7 @@ class Repository:
         return git(self.desk, "rev-parse", "HEAD").strip()
 
     def start(self, app: str, version: str, when: float, *, stable: str = "", more: str = "") -> str:
-        """Merge the pull request that starts a canary; return the commit. more: switches such as "  attempt: 2\\n"."""
+        """Merge the pull request that starts a canary; return the commit. more: a person's switches, as lines."""
         stable = stable or self.model(app)
         files = {
             "model.yaml": version_text("model", app, version, more),
@@ -177,7 +180,8 @@ class Repository:
 
     def log(self, *words: str) -> list[Commit]:
         """Return the branch's first-parent commits, oldest first."""
-        lines = git(self.path, "log", "--first-parent", "--reverse", "--format=%H%x00%s%x00%ct%x00%an", *words, "main").splitlines()
+        form = "--format=%H%x00%s%x00%ct%x00%an"
+        lines = git(self.path, "log", "--first-parent", "--reverse", form, *words, "main").splitlines()
         return [Commit(one, subject, int(time), author) for one, subject, time, author in (line.split("\0") for line in lines)]
 
     def written(self, app: str = "") -> list[str]:

@@ -48,8 +48,8 @@ class Load:
     """The requests of one app. rate: per second; live: the canary's true percent where it is not the committed one."""
 
     rate: float = 60.0
-    failing: Failing = lambda arm, version, when: 0.002  # noqa: E731
-    live: Callable[[int], int] = lambda committed: committed  # noqa: E731
+    failing: Failing = lambda arm, version, when: 0.002
+    live: Callable[[int], int] = lambda committed: committed
     scraped: bool = True
 
 
@@ -81,11 +81,11 @@ class Cluster:
         """Return stable's version, the canary's (empty at rest), and the split, as synced."""
         commit = self.argocd.applied(app).id
         if (app, commit) not in self._known:
-            where = f"{folder(app)}/"
-            texts = {name: self.repository.text(f"{where}{name}.yaml", commit) for name in ("model", "stable", "traffic", "kustomization")}
-            model, stable = (texts[name].split('version: "')[1].split('"')[0] for name in ("model", "stable"))
-            walked = "base/in-rollout" in texts["kustomization"]
-            split = int(texts["traffic"].rpartition("canary: ")[2])
+            names = ("model", "stable", "traffic", "kustomization")
+            model, stable, traffic, toggle = (self.repository.text(f"{folder(app)}/{name}.yaml", commit) for name in names)
+            model, stable = (text.split('version: "')[1].split('"')[0] for text in (model, stable))
+            walked = "base/in-rollout" in toggle
+            split = int(traffic.rpartition("canary: ")[2])
             self._known[app, commit] = (stable, model, split) if walked else (model, "", 0)
         return self._known[app, commit]
 
@@ -98,8 +98,8 @@ class Cluster:
     def _count(self, app: str, name: str, version: str, requests: int, when: float) -> Iterable[Sample]:
         arm = self._arms.get((app, name))
         if arm is None or arm.version != version:
-            if arm is not None:
-                yield from (Sample(prometheuses.COUNT, labels(app, name, arm.version, code, arm.pod), when, STALE) for code in arm.counts)
+            for code in arm.counts if arm else ():
+                yield Sample(prometheuses.COUNT, labels(app, name, arm.version, code, arm.pod), when, STALE)
             self._pods += 1
             arm = self._arms[app, name] = Arm(version, f"{app}-{name}-{self._pods}")
         chance = random.Random(f"{app} {name} {version} {when}")
@@ -129,10 +129,13 @@ class World:
     _made: int = 0
 
     @classmethod
-    def make(cls, home: Path, begin: float, **tree: Any) -> World:
-        """Make one with both apps at rest on version 1."""
+    def make(cls, home: Path, begin: float, samples: Iterable[Sample] = (), **tree: Any) -> World:
+        """Make one with every app at rest on version 1. samples: what Prometheus holds already, of before and after `begin`."""
         repository = Repository.make(home, begin - 86400, **tree)
         prometheus = prometheuses.Server(home / "prometheus")
+        prometheus.home.mkdir()
+        if samples := list(samples):
+            prometheus.backfill(samples)
         prometheus.start()
         proxy = Proxy(prometheus.url)
         proxy.start()
@@ -201,6 +204,14 @@ class World:
         """The last sentence about a release."""
         found = [one.decision.reason for one in self.ticks[-1].outcomes if one.key.app == app] if self.ticks else []
         return found[0] if found else "at rest"
+
+    def seen(self, app: str = "credit", controller: Controller | None = None, **moment: float) -> Outcome:
+        """Look without acting, at the clock's time or `at` another; return what is seen of a release."""
+        self.now = moment.get("at", self.now)
+        tick = (controller or self.controller).tick(act=False)
+        assert not tick.hold_all
+        assert not tick.troubles
+        return next(one for one in tick.outcomes if one.key == Key("prod", app))
 
     def start(self, app: str, version: str, **more: Any) -> str:
         """Merge the pull request that starts a canary, now."""
