@@ -1,0 +1,73 @@
+"""`python -m lab.readme [FOLDER]`: writes the README's walk, picture and figures from a demo, by default out/demo.
+
+A block between `<!-- demo: NAME -->` and `<!-- end -->` is replaced by what NAME makes of report.json and repo.git.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+DEMO = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "out" / "demo"
+PICTURE = ROOT / "docs" / "demo-credit.svg"
+
+
+def walk(report: dict[str, Any]) -> str:
+    """Every commit of credit's releases, with its sentence."""
+    lines = []
+    for commit in report["releases"]["credit"]:
+        lines.append(f"{commit['sha'][:8]} {commit['subject']}")
+        if commit["author"] == "rollout":
+            lines += textwrap.wrap(commit["sentence"], 110, initial_indent="         ", subsequent_indent="         ")
+    return "\n".join(["```", *lines, "```"])
+
+
+def diffs(report: dict[str, Any]) -> str:
+    """The start, one step, and the completion's first commit, as git shows them."""
+    commits = report["releases"]["credit"]
+    wanted = [commits[0], *(next(c for c in commits if c["subject"].endswith(end)) for end in ("at 5 %", "1 -> 2"))]
+    blocks = []
+    for commit in wanted:
+        words = ["git", "-C", str(DEMO / "repo.git"), "show", "--format=", "-U1", commit["sha"]]
+        shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+        kept = [line for line in shown if not line.startswith(("diff ", "index ", "--- "))]
+        blocks.append("\n".join([f"`{commit['subject']}`", "```diff", *(line.removeprefix("+++ b/") for line in kept), "```"]))
+    return "\n\n".join(blocks)
+
+
+def figures(report: dict[str, Any]) -> str:
+    """What the clients counted."""
+    rows = ["| app | requests sent | failed by a model | lost while routes changed |", "|---|---|---|---|"]
+    for app, counts in report["requests"].items():
+        if isinstance(counts, dict):
+            failed, lost = (sum(counts[name].values()) for name in ("failed", "lost"))
+            rows.append(f"| {app} | {counts['sent']} | {failed} | {lost} |")
+    agreed = json.loads(report["audit"]["output"])
+    told = f"`rollout audit`: {agreed['agree']} decisions follow from their commits, {agreed['disagree']} do not."
+    return "\n".join([*rows, "", told])
+
+
+BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {"walk": walk, "diffs": diffs, "figures": figures}
+
+
+def main() -> None:
+    """Rewrite the README and the picture."""
+    report = json.loads((DEMO / "report.json").read_text())
+    readme = ROOT / "README.md"
+    text = readme.read_text()
+    for name, make in BLOCKS.items():
+        block = f"<!-- demo: {name} -->\n{make(report)}\n<!-- end -->".replace("\\", r"\\")
+        text = re.sub(rf"<!-- demo: {name} -->.*?<!-- end -->", block, text, flags=re.DOTALL)
+    readme.write_text(text)
+    page = (DEMO / "report.html").read_text()
+    PICTURE.parent.mkdir(exist_ok=True)
+    PICTURE.write_text(page[page.index("<svg") : page.index("</svg>") + len("</svg>")] + "\n")
+
+
+if __name__ == "__main__":
+    main()
