@@ -132,7 +132,7 @@ def edit(text: str, path: Path, values: Mapping[str, str | None]) -> str:
         node = _child(node, step)
     stands = {key.value: (key.start_mark.index, value.start_mark.index, value.end_mark.index) for key, value in _items(node)}
     if node.flow_style:
-        now = {key: text[begin:end] for key, (_, begin, end) in stands.items()} | values
+        now = {key: text[begin:end] for key, (_, begin, end) in stands.items()} | dict(values)
         flow = ", ".join(f"{key}: {value}" for key, value in now.items() if value is not None)
         return f"{text[: node.start_mark.index]}{{{flow}}}{text[node.end_mark.index :]}"
     text = text if text.endswith("\n") else f"{text}\n"
