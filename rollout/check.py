@@ -199,7 +199,7 @@ def _argocd(tree: Tree) -> Iterator[BadInput]:
 
 
 def unwatched(tree: Tree, watched: Mapping[Key, Collection[float]]) -> Iterator[BadInput]:
-    """Yield what no gate could ever see. watched: releases with request counters, each with its latency buckets' bounds, seconds."""
+    """Yield what no gate could ever see. watched: releases with request counters, each with its latency buckets' bounds."""
     for key in tree.release_keys():
         path = f"apps/{key.app}/rollout.yaml"
         series = f'service="predictions",namespace="{key.namespace}",deployment_name="{key.app}"'

@@ -24,7 +24,7 @@ _FOLDERS = ("overlays", "apps", "argocd")
 
 
 def run(root: Path, base: str | None, prometheus: Prometheus | None, *, as_json: bool) -> int:
-    """Check the work tree at `root`; print every problem; return 2 if there is one. prometheus: also ask for the gates' series."""
+    """Check the work tree at `root`; print every problem; return 2 if there is one. prometheus: ask for series too."""
     if not (root / "overlays").is_dir():
         raise BadInput(str(root / "overlays"), "", "is no folder; the root of a deployment repository would be right")
     texts = _texts(root)
