@@ -19,6 +19,8 @@ Of a change, per release (before -> after):
 | at rest                  | in rollout, anything else                | refused: it would begin with traffic            |
 | in rollout               | in rollout, another version              | refused: one rollout at a time                  |
 | in rollout               | in rollout, more traffic                 | refused: the controller raises traffic          |
+| in rollout               | in rollout, stable not as it was before  | refused: the controller hands over              |
+| in rollout               | in rollout, less traffic, or stable back | allowed: a veto                                 |
 | in rollout               | at rest, a version that ran here before  | allowed: a rollback                             |
 | in rollout               | at rest, another version                 | refused: it would go straight to 100 %          |
 | controller's files only  | changed otherwise                        | refused: the controller writes them             |
@@ -248,6 +250,10 @@ def _refused(was: Release, now: Release, state: State) -> tuple[str, str, str] |
         return "model.yaml", "spec.version", f"is {now.model.version!r} while {was.model.version} is in rollout; one at a time"
     if now.canary > was.canary:
         return "traffic.yaml", "spec.canary", f"is {now.canary}, was {was.canary}; the controller raises traffic, on evidence"
+    went_back = any(now.stable.runs_like(model) for model in state.ran) and not now.stable.runs_like(now.model)
+    if not now.stable.runs_like(was.stable) and not went_back:
+        handed = f"is {now.stable.version!r}, was {was.stable.version!r}; the controller hands over, on evidence"
+        return "stable.yaml", "spec.version", handed
     return None
 
 
