@@ -26,7 +26,11 @@ HISTORY = 1800.0  # seconds of stable's past that the dispersion is estimated fr
 
 @dataclass(slots=True)
 class Follower:
-    """Follows one walk. width: seconds per batch; lag: seconds until a batch is complete; read: how far it has read."""
+    """Follows one walk.
+
+    width: seconds per batch; lag: seconds until a batch is complete; read: how far it has read. ground: what git said of the time
+    read so far; when git says something else of it later, all must be read again.
+    """
 
     start: str
     width: float
@@ -36,6 +40,7 @@ class Follower:
     history: list[tuple[int, int]] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
     state: gate.State | None = None
+    ground: tuple[object, ...] = ()
 
     @classmethod
     def of(cls, walk: Walk, width: float, lag: float, lookback: float) -> Follower:

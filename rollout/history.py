@@ -148,6 +148,11 @@ class History:
         except BadInput:
             return self.plan(key)
 
+    def plans_until(self, key: Key, until: float) -> tuple[tuple[int, str | None], ...]:
+        """Return every change of a release's plan up to a Unix time: (time, blob id)."""
+        owners = (f"apps/{key.app}", f"overlays/{key.env}")
+        return tuple(change for owner in owners for change in self._plans.get(owner, ()) if change[0] <= until)
+
     def _at(self, owner: str, at: float | None) -> str | None:
         known = [blob for time, blob in self._plans.get(owner, ()) if at is None or time <= at]
         return known[-1] if known else None

@@ -30,7 +30,7 @@ from rollout.plan import Plan
 from rollout.prometheus import Prometheus
 from rollout.release import FILES, Key
 from rollout.samples import LOOKBACK, complete_until
-from rollout.state import Kind, State
+from rollout.state import Kind, State, Walk
 from rollout.web import Unavailable
 
 ATTEMPTS = 5  # pushes per tick; the next tick tries again
@@ -127,6 +127,7 @@ class Controller:
             self.head, news = "", self.repo.chain(tip)
             self.history = History(self.repo.text, self.settings.envs)
             self._positions.clear()
+            self._active.clear()
         self.history.extend(self.repo.commits(tip, self.head))
         for commit in news:
             self._positions[commit] = len(self._positions)
@@ -163,7 +164,8 @@ class Controller:
         until = complete_until(now, self.settings.width, self.settings.lag)
         states = dict(self._followed())
         for key, state in states.items():
-            if key not in self._followers and state.walk:
+            known = self._followers.get(key)
+            if state.walk and (known is None or known.ground != self._ground(key, state.walk, known.read)):
                 self._followers[key] = Follower.of(state.walk, self.settings.width, self.settings.lag, LOOKBACK)
         last = max((self._followers[key].read for key in states), default=until)
         steady = [key for key in states if self._followers[key].read == last]
@@ -187,6 +189,12 @@ class Controller:
                 if walk is not None and follower.read < reading.until:
                     routed = self._routed_since(key, states[key], apps)
                     follower.fold(reading.found.get(key, ()), reading.until, walk, self._plan_then(key), routed)
+                    follower.ground = self._ground(key, walk, reading.until)
+
+    def _ground(self, key: Key, walk: Walk, until: float) -> tuple[object, ...]:
+        """What git says of the time up to `until`; a commit may be pushed later than it was made, or by a slow clock."""
+        splits = tuple((split.time, split.release.canary) for split in walk.splits if split.time <= until - self.settings.width)
+        return (*splits, *self.history.plans_until(key, until))
 
     def _followed(self) -> Iterable[tuple[Key, State]]:
         for key in sorted(self._active):
