@@ -10,8 +10,7 @@ import platform
 import time
 from typing import TYPE_CHECKING, Any
 
-from lab import pictures, readings, tools
-from lab.pictures import Material
+from lab import readings, tools
 from lab.story import Seconds, release_log
 from lab.world import BRANCH, STAND_INS
 
@@ -30,6 +29,8 @@ tr { border-top: 1px solid #ddd } code { font-size: 12px } svg { width: 100%; he
 
 async def write(demo: Demo, failure: str) -> None:
     """Write both."""
+    from lab import pictures  # noqa: PLC0415  # matplotlib takes two seconds: at the end, not before the demo's first line
+
     world, apps = demo.world, demo.narrator.apps
     logs = {app: await release_log(world.remote, BRANCH, app, demo.base) if demo.base else [] for app in apps}
     clients = {app: demo.client(app) for app in apps}
@@ -42,7 +43,7 @@ async def write(demo: Demo, failure: str) -> None:
             *(readings.series(world.prometheus.url, query, demo.began, time.time()) for _, query in names)
         )
         series = {name: points for (name, _), points in zip(names, found, strict=True)}
-        drawings.append(pictures.draw(Material(app, demo.began, logs[app], series, clients[app])))
+        drawings.append(pictures.draw(pictures.Material(app, demo.began, logs[app], series, clients[app])))
     (world.folder / "report.html").write_text(_page(facts, drawings))
 
 
