@@ -114,7 +114,7 @@ def clumped(rng, n, p, clump):
 
 @pytest.mark.parametrize("clump", [1, 5])
 def test_a_healthy_canary_is_hardly_ever_aborted_however_often_one_looks(clump):
-    """Ville at alpha = 20 %, so that two hundred short rollouts tell: with a true rate above 30 % this fails."""
+    """Ville at alpha = 20 %, so that 120 short rollouts tell: a true rate of 30 % would fail this in 99 of 100 seeds."""
     gates = Gates(alpha=0.2)
     aborted = 0
     for seed in range(120):
