@@ -3,7 +3,7 @@
 | file                                       | its part                                                           |
 |--------------------------------------------|--------------------------------------------------------------------|
 | world.py                                   | puts the parts together, starts and stops them                     |
-| demo.py, story.py, narrate.py              | the story that `make demo` plays, what git says of it, telling it  |
+| setting.py, demo.py, story.py, narrate.py  | the story that `make demo` plays, what git says of it, telling it  |
 | report.py, pictures.py, readings.py        | what the demo leaves                                               |
 | up.py, control.py                          | the lab to play with, and what can be done to it                   |
 | people.py, models.py                       | what people and training do: pull requests, reverts, real models   |

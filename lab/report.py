@@ -15,7 +15,7 @@ from lab.story import Seconds, release_log
 from lab.world import BRANCH, STAND_INS
 
 if TYPE_CHECKING:
-    from lab.demo import Demo
+    from lab.setting import Demo
     from lab.story import Commit
 
 STYLE = """

@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 
 from lab.control import Control, Rate, Start
-from lab.demo import APPS, RATE, Demo, first_versions
+from lab.demo import first_versions
 from lab.models import questions
 from lab.narrate import Narrator, say
 from lab.processes import LabError
+from lab.setting import APPS, RATE, Demo
 from lab.world import BRANCH, World
 
 SHEET = """
