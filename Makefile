@@ -25,7 +25,3 @@ test: check ## every check and every test
 .PHONY: check
 check: setup ## lint, types, import directions, coverage of the core, the repository's own releases
 	@$(PY) -m tests.check
-
-.PHONY: bench
-bench: setup ## ticks over 10 000 releases, size and import time of the controller, side by side
-	@$(PY) -m bench
