@@ -3,8 +3,9 @@
 - Stable's batches in the half hour before the start are the gate's history.
 - A batch belongs to the step whose commit came before it began; batches before the first step are not evidence.
 - Each batch is judged by the plan that was in force when it ended.
-- Whether the split should be there already (`routed`) is known once the step's window is open, or Argo CD says so.
-- What a commit records are the batches since the commit before it in the walk: all commits together hold all of them.
+- Whether the split should be there already (`routed`) is known once the step's window is open; until then Argo CD says so,
+  which finds a canary that never answers. When the window opens, what Argo CD said is forgotten: nobody can ask it again.
+- What a commit records are the batches since the last commit of the walk that recorded any: all together hold all of them.
 
 The outcome is a function of git's times and Prometheus' samples. A controller that starts anew reads everything again, and
 arrives at the same state to the last digit.
@@ -13,7 +14,7 @@ arrives at the same state to the last digit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rollout import gate
 from rollout.gate import Batch, Evidence
@@ -29,7 +30,7 @@ class Follower:
     """Follows one walk.
 
     width: seconds per batch; lag: seconds until a batch is complete; read: how far it has read. ground: what git said of the time
-    read so far; when git says something else of it later, all must be read again.
+    read so far; when git says something else of it later, all must be read again. entered: the gate before the present step.
     """
 
     start: str
@@ -40,6 +41,7 @@ class Follower:
     history: list[tuple[int, int]] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
     state: gate.State | None = None
+    entered: gate.State | None = None
     ground: tuple[object, ...] = ()
 
     @classmethod
@@ -72,30 +74,42 @@ class Follower:
         plan = plan_at(counted.end)
         if self.state is None:
             self.state = gate.begin(plan.gates, self.history)
-        step = plan.index(splits[-1].release.canary)
+        step, traffic = plan.index(splits[-1].release.canary), splits[-1].release.canary
+        if (self.state.place.step, self.state.place.traffic) != (step, traffic):
+            self.entered = self.state
+        opened = self.entered is not self.state and self.state.place.opened is not None
         last = splits[-1] is walk.splits[-1]
         batch = Batch(
             end=counted.end,
             seconds=self.width,
-            traffic=splits[-1].release.canary,
+            traffic=traffic,
             step=step,
             stable=counted.stable,
             canary=counted.canary,
             up=counted.stable is not None or counted.canary is not None,
-            routed=self._opened(step) or (last and routed_since is not None and begin >= routed_since),
+            routed=opened or (last and routed_since is not None and begin >= routed_since),
         )
         self.batches.append(batch)
         self.state = gate.observe(self.state, batch, plan.gates)
+        if not opened and self.state.place.opened is not None:
+            self._open(plan_at)
 
-    def _opened(self, step: int) -> bool:
-        return self.state is not None and self.state.place.step == step and self.state.place.opened is not None
+    def _open(self, plan_at: Callable[[float], Plan]) -> None:
+        """The step's window has just opened: fold its batches again without what Argo CD said meanwhile."""
+        here = (self.batches[-1].step, self.batches[-1].traffic)
+        early = [replace(batch, routed=False) for batch in self.batches if (batch.step, batch.traffic) == here]
+        self.batches[-len(early) :] = early
+        self.state = self.entered
+        for batch in early:
+            assert self.state is not None
+            self.state = gate.observe(self.state, batch, plan_at(batch.end).gates)
 
     def evidence(self, plan: Plan, walk: Walk) -> Evidence | None:
         """Return what the gate makes of it; None until the present step has a batch."""
         current = self.batches and self.batches[-1].traffic == walk.splits[-1].release.canary
         return gate.judge(self.state, plan.gates) if self.state is not None and current else None
 
-    def unrecorded(self, walk: Walk) -> list[Batch]:
-        """Return the batches since those that the walk's last commit recorded."""
-        recorded = complete_until(walk.splits[-1].time, self.width, self.lag)
+    def unrecorded(self, walk: Walk, since: int | None = None) -> list[Batch]:
+        """Return the batches since those that were recorded by the commit of `since`, the walk's last one by default."""
+        recorded = complete_until(walk.splits[-1].time if since is None else since, self.width, self.lag)
         return [batch for batch in self.batches if batch.end > recorded]

@@ -24,6 +24,7 @@ from rollout.argocd import ArgoCD
 from rollout.decide import Action, Application, Change, Decision, Observation, decide
 from rollout.errors import BadInput
 from rollout.follow import Follower
+from rollout.gate import Batch
 from rollout.git import GitError, Rejected, Repo, Write
 from rollout.history import History
 from rollout.plan import Plan
@@ -152,7 +153,7 @@ class Controller:
         if not self._active:
             return {}, ""
         try:
-            return self.argocd.applications(), ""
+            return self.argocd.applications({key.namespace for key in self._active}), ""
         except Unavailable as error:
             done.troubles.append(str(error))
             return {}, str(error)
@@ -289,14 +290,23 @@ class Controller:
         seen, decision, key = outcome.seen, outcome.decision, outcome.key
         assert seen is not None
         walk, follower = seen.state.walk, self._followers.get(key)
-        batches = follower.unrecorded(walk) if follower and walk and seen.state.kind is Kind.STEP else []
-        first = walk is not None and sum(split.release.canary > 0 for split in walk.splits) == 1
-        message = record.message(seen, decision, follower.history if follower and first else [], batches)
+        history: list[tuple[int, int]] = []
+        batches: list[Batch] = []
+        if walk and follower and seen.state.kind is Kind.STEP:
+            since = self._recorded(walk)
+            history = follower.history if since is None else []
+            batches = follower.unrecorded(walk, since or walk.start.time)
+        message = record.message(seen, decision, history, batches)
         if decision.change is Change.TAKE_BACK and walk is not None:
             tree = self.repo.tree(walk.before, key.folder)
             return Write(message, trees={key.folder: tree or ""})
         changed = change.apply(decision, seen.state.release, self.texts(key))
         return Write(message, files={f"{key.folder}/{name}": text for name, text in changed.items()})
+
+    def _recorded(self, walk: Walk) -> int | None:
+        """When the walk's last commit that holds batches was made; a step by hand holds none."""
+        found = [split.time for split in walk.splits if record.BATCHES in self.repo.text(split.commit)]
+        return found[-1] if found else None
 
     def texts(self, key: Key) -> dict[str, str]:
         """Return the release's four files as they are at HEAD."""

@@ -11,7 +11,7 @@
 | Rollout-Counts    | one per step: both arms' requests and errors                                               |
 | Rollout-Window    | since when, and for how long, the step's share fits                                        |
 | Rollout-Argo      | what Argo CD said, as JSON                                                                 |
-| Rollout-Batches   | the batches since the walk's last commit, and stable's history at first: JSON, zlib, base64 |
+| Rollout-Batches   | the batches since the walk's last record, and stable's history at first: JSON, zlib, base64 |
 
 The state is never read from here. `rollout audit` reads it to decide everything again.
 """
@@ -31,6 +31,7 @@ from rollout.decide import Application, Decision, Observation
 from rollout.gate import Arm, Batch, Evidence
 
 MARK = "\nRollout-Decision: "
+BATCHES = "\nRollout-Batches: "
 Counts = Sequence[tuple[int, int]]
 
 
@@ -51,7 +52,7 @@ class Record:
 
 
 def message(seen: Observation, decision: Decision, history: Counts, batches: Sequence[Batch]) -> str:
-    """Return the commit message of a decision. batches: those since the walk's last commit; history: only with the first."""
+    """Return the commit message of a decision. batches: those since the walk's last record; history: with the first."""
     release = seen.state.release
     after = decision.canary if decision.change == "canary" else 0 if decision.change in ("take back", "tidy") else release.canary
     trailers = [
