@@ -7,11 +7,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from hypothesis import settings
+
 from rollout.decide import Application, Observation
 from rollout.gate import Arm, Evidence, Verdict
 from rollout.plan import Plan, Step
 from rollout.release import Key, ModelVersion, Release, Toggle
 from rollout.state import Snapshot, State, derive
+
+settings.register_profile("core", deadline=None, derandomize=True)
+settings.load_profile("core")
 
 KEY = Key("prod", "credit")
 IN, REST = Toggle.IN_ROLLOUT, Toggle.AT_REST
