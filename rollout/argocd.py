@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
@@ -75,18 +75,17 @@ class ArgoCD:
     service: Service
     namespace: str = "argocd"
 
-    def applications(self) -> dict[str, Application]:
-        """Return every Application by name; raise web.Unavailable when Argo CD cannot say."""
-        return dict(self._pages())
+    def applications(self, wanted: Container[str]) -> dict[str, Application]:
+        """Return the wanted Applications by name; raise web.Unavailable when Argo CD cannot say."""
+        return {item.metadata.name: _application(item.status) for item in self._items() if item.metadata.name in wanted}
 
-    def _pages(self) -> Iterator[tuple[str, Application]]:
+    def _items(self) -> Iterator[_Item]:
         token = ""
         while True:
             query = urlencode({"limit": PAGE, **({"continue": token} if token else {})})
             path = f"/apis/argoproj.io/v1alpha1/namespaces/{self.namespace}/applications?{query}"
             page = self.service.json("GET", path, _DECODER)
-            for item in page.items:
-                yield item.metadata.name, _application(item.status)
+            yield from page.items
             token = page.metadata.continue_
             if not token:
                 return

@@ -74,49 +74,51 @@ class History:
     def extend(self, commits: Iterable[Commit]) -> None:
         """Carry the history on by more commits, oldest first. `touched` collects the releases they changed."""
         for commit in commits:
-            changed: set[Key] = set()
+            changed: dict[Key, set[str]] = {}
             for path, blob in commit.changes:
                 if match := _RELEASE.fullmatch(path):
-                    changed |= self._file(Key(match[1], match[2]), match[3], blob)
+                    self._file(Key(match[1], match[2]), match[3], blob, changed)
                 elif match := _APP.fullmatch(path):
                     self._plans.setdefault(f"apps/{match[1]}", []).append((commit.time, blob))
                 elif match := _COMMON.fullmatch(path):
                     self._plans.setdefault(f"overlays/{match[1]}", []).append((commit.time, blob))
-            for key in changed:
-                self._snapshot(self.releases[key], commit)
-            self.touched |= changed
+            for key, names in changed.items():
+                self._snapshot(self.releases[key], commit, names)
+            self.touched |= changed.keys()
 
-    def _file(self, key: Key, name: str, blob: str | None) -> set[Key]:
+    def _file(self, key: Key, name: str, blob: str | None, changed: dict[Key, set[str]]) -> None:
         if self.envs and key.env not in self.envs:
-            return set()
+            return
         files = self.releases.setdefault(key, Tracked(key)).files
         if blob is None:
             files.pop(name, None)
         else:
             files[name] = blob
-        return {key}
+        changed.setdefault(key, set()).add(name)
 
-    def _snapshot(self, tracked: Tracked, commit: Commit) -> None:
+    def _snapshot(self, tracked: Tracked, commit: Commit, names: set[str]) -> None:
         if not tracked.files:
             del self.releases[tracked.key]
             return
         try:
-            found = self._release(tracked)
+            found = self._release(tracked, names)
         except BadInput as error:
             tracked.error = error
             return
         tracked.error = None
         tracked.memory = fold([Snapshot(commit.id, commit.before, commit.time, found)], tracked.memory)
 
-    def _release(self, tracked: Tracked) -> Release:
+    def _release(self, tracked: Tracked, names: set[str]) -> Release:
+        """Read what changed, `names`; the rest is as it was, unless that could not be read."""
         key, files = tracked.key, tracked.files
+        last = tracked.memory.head.release if tracked.memory and not tracked.error else None
         for name in FILES:
             if name not in files:
                 raise BadInput(f"{key.folder}/{name}", "", f"is missing; a release has {', '.join(FILES)}")
         return Release(
             key=key,
-            model=self._version(key, "model", files["model.yaml"]),
-            stable=self._version(key, "stable", files["stable.yaml"]),
+            model=last.model if last and "model.yaml" not in names else self._version(key, "model", files["model.yaml"]),
+            stable=last.stable if last and "stable.yaml" not in names else self._version(key, "stable", files["stable.yaml"]),
             canary=self._shared(files["traffic.yaml"], f"{key.folder}/traffic.yaml", releases.parse_traffic),
             toggle=self._shared(files["kustomization.yaml"], f"{key.folder}/kustomization.yaml", releases.parse_toggle),
         )

@@ -24,12 +24,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import NamedTuple
 
 from rollout.gate import Arm
 
 STABLE, CANARY = "stable", "canary"
 LOOKBACK = 300.0  # seconds read before the first batch, so that a series that is there is known; Prometheus' own staleness
+Mark = tuple[str, str, tuple[tuple[str, str], ...]]  # arm, kind and labels: which counter goes on
 
 
 class Series(NamedTuple):
@@ -76,40 +78,46 @@ class Counter:
     begin: float
     stable: str
     canary: str
-    marks: dict[tuple[str, str, tuple[tuple[str, str], ...]], float] = field(default_factory=dict)
+    marks: dict[Mark, float] = field(default_factory=dict)
     watched: dict[str, float] = field(default_factory=dict)
 
     def count(self, series: Iterable[Series], after: float, until: float) -> list[Counted]:
         """Return the batches that end in (after, until], from all samples in that stretch, oldest first."""
-        wanted = {STABLE: self.stable, CANARY: self.canary}
-        rows = [
-            (time, value, one)
-            for one in series
-            if wanted.get(one.arm) == one.version
-            for time, value in one.samples
-            if after < time <= until and math.isfinite(value)
-        ]
-        rows.sort(key=lambda row: (row[0], row[2].arm, row[2].kind, row[2].name))
+        found = self._found(series, after, until)
+        for (arm, _, _), samples in found.items():
+            first = math.ceil(samples[0][0] / self.width)
+            self.watched[arm] = min(first, self.watched.get(arm, first))
         tallies: dict[tuple[int, str], _Tally] = {}
-        for time, value, one in rows:
-            place = math.ceil(time / self.width)
-            events = self._events(time, value, one, place)
-            tally = tallies.setdefault((place, one.arm), _Tally())
-            tally.counts[one.kind] = tally.counts.get(one.kind, 0) + events
+        for key, samples in found.items():
+            self._tally(key, samples, tallies)
         first = math.floor(max(after, self.begin) / self.width) + 1
         return [self._batch(place, tallies) for place in range(first, math.floor(until / self.width) + 1)]
 
-    def _events(self, time: float, value: float, one: Series, place: int) -> int:
-        key = (one.arm, one.kind, one.name)
+    def _found(self, series: Iterable[Series], after: float, until: float) -> dict[Mark, list[tuple[float, float]]]:
+        """Return the samples that count, in the order of time, by what they count on from."""
+        wanted = {STABLE: self.stable, CANARY: self.canary}
+        found: dict[Mark, list[tuple[float, float]]] = {}
+        for one in series:
+            samples = [sample for sample in one.samples if after < sample[0] <= until and math.isfinite(sample[1])]
+            if samples and wanted.get(one.arm) == one.version:
+                found.setdefault((one.arm, one.kind, one.name), []).extend(samples)
+        for samples in found.values():
+            samples.sort(key=itemgetter(0))
+        return found
+
+    def _tally(self, key: Mark, samples: Sequence[tuple[float, float]], tallies: dict[tuple[int, str], _Tally]) -> None:
+        arm, kind, _ = key
         before = self.marks.get(key)
+        for time, value in samples:
+            place = math.ceil(time / self.width)
+            counts = tallies.setdefault((place, arm), _Tally()).counts
+            counts[kind] = counts.get(kind, 0) + (self._events(place, arm, before, value) if time > self.begin else 0)
+            before = value
         self.marks[key] = value
-        watched = self.watched.get(one.arm)
-        self.watched[one.arm] = place if watched is None else min(watched, place)
-        if time <= self.begin:
-            return 0
+
+    def _events(self, place: int, arm: str, before: float | None, value: float) -> int:
         if before is None:
-            known = one.arm == CANARY or (watched is not None and watched < place)
-            return round(value) if known else 0
+            return round(value) if arm == CANARY or self.watched[arm] < place else 0
         return round(value - before) if value >= before else round(value)
 
     def _batch(self, place: int, tallies: Mapping[tuple[int, str], _Tally]) -> Counted:
