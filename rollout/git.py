@@ -6,11 +6,13 @@ The clone can be deleted at any time: nothing is remembered in it that the remot
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from rollout.errors import BadInput
 from rollout.history import Commit
@@ -49,6 +51,7 @@ class Repo:
     branch: str = "main"
     env: Mapping[str, str] = field(default_factory=dict)
     _blobs: subprocess.Popen[bytes] | None = None
+    _held: BinaryIO | None = None
 
     def run(self, *words: str, given: bytes | None = None, check: bool = True) -> str:
         """Run git, return what it printed; raise GitError with its last words when it fails."""
@@ -149,18 +152,36 @@ class Repo:
             self._blobs.stdout.close()
             self._blobs.wait()
             self._blobs = None
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
 
 def clone(url: str, path: Path, branch: str, env: Mapping[str, str]) -> Repo:
     """Open the cache at `path` as a bare clone of `url`, made if it is not there; a cache of another remote is refused."""
     repo = Repo(path, branch, env)
-    if not (path / "HEAD").exists():
-        _checked(["init", "--quiet", "--bare", str(path)], env)
+    path.mkdir(parents=True, exist_ok=True)
+    repo._held = _sole(path)
+    _checked(["init", "--quiet", "--bare", str(path)], env)
+    known = repo.run("remote", "get-url", "origin", check=False).strip()
+    if not known:
         repo.run("remote", "add", "origin", url)
-    known = repo.run("remote", "get-url", "origin").strip()
-    if known != url:
+    elif known != url:
         raise BadInput("--cache", "", f"{path} is a clone of {known}; an empty folder, or a clone of {url}, would be right")
     return repo
+
+
+def _sole(path: Path) -> BinaryIO:
+    """Remove what a killed git left locked in a cache, unless another controller is at work in it; hold it while open."""
+    held = (path / "in-use").open("wb")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when this process ends, however it ends
+    except BlockingIOError:
+        return held
+    for locks in (path.glob("*.lock"), (path / "refs").rglob("*.lock"), (path / "objects" / "info").rglob("*.lock")):
+        for lock in locks:
+            lock.unlink(missing_ok=True)
+    return held
 
 
 def open_here(path: Path, branch: str = "HEAD") -> Repo:
