@@ -17,7 +17,7 @@ from typing import BinaryIO
 from rollout.errors import BadInput
 from rollout.history import Commit
 
-_NEXT = "refs/rollout/next"
+_NEXT = "refs/rollout/next"  # only a name within one fast-import: whoever shares the cache never sees it
 _QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
 _LOG = ("--first-parent", "--reverse", "--diff-merges=first-parent", "--raw", "--no-abbrev", "--no-renames", "--root")
 
@@ -114,8 +114,7 @@ class Repo:
     def write(self, parent: str, writes: Sequence[Write], when: int, author: str) -> str:
         """Make commits on top of `parent`, one after another; return the last one's id. No work tree, no branch is touched."""
         stream = b"".join(_stream(parent, writes, when, author))
-        self.run("fast-import", "--quiet", "--force", "--date-format=raw", given=stream)
-        return self.resolve(_NEXT)
+        return self.run("fast-import", "--quiet", "--date-format=raw", given=stream).strip()
 
     def sign(self, parent: str, tip: str, key: Path) -> str:
         """Make the commits after `parent` again, signed with an SSH key; return the last one's id."""
@@ -142,7 +141,13 @@ class Repo:
     def fetch(self) -> str:
         """Fetch the branch; return its tip. Raise GitError when the remote does not answer or lacks the branch."""
         ref = f"refs/remotes/origin/{self.branch}"
-        self.run("fetch", "--quiet", "--no-tags", "origin", f"+refs/heads/{self.branch}:{ref}")
+        words = ("fetch", "--quiet", "--no-tags", "origin", f"+refs/heads/{self.branch}:{ref}")
+        try:
+            self.run(*words)
+        except GitError as error:
+            if "cannot lock ref" not in str(error):
+                raise
+            self.run(*words)  # another controller in the same cache fetched at this moment
         return self.resolve(ref)
 
     def close(self) -> None:
@@ -161,26 +166,30 @@ def clone(url: str, path: Path, branch: str, env: Mapping[str, str]) -> Repo:
     """Open the cache at `path` as a bare clone of `url`, made if it is not there; a cache of another remote is refused."""
     repo = Repo(path, branch, env)
     path.mkdir(parents=True, exist_ok=True)
-    repo._held = _sole(path)
-    _checked(["init", "--quiet", "--bare", str(path)], env)
-    known = repo.run("remote", "get-url", "origin", check=False).strip()
-    if not known:
-        repo.run("remote", "add", "origin", url)
-    elif known != url:
+    with (path / "making").open("wb") as making:
+        fcntl.flock(making, fcntl.LOCK_EX)  # the system lets go of a lock when its process ends, however it ends
+        repo._held = _entered(path)
+        _checked(["init", "--quiet", "--bare", str(path)], env)
+        known = repo.run("remote", "get-url", "origin", check=False).strip()
+        if not known:
+            repo.run("remote", "add", "origin", url)
+    if known not in ("", url):
+        repo.close()
         raise BadInput("--cache", "", f"{path} is a clone of {known}; an empty folder, or a clone of {url}, would be right")
     return repo
 
 
-def _sole(path: Path) -> BinaryIO:
-    """Remove what a killed git left locked in a cache, unless another controller is at work in it; hold it while open."""
+def _entered(path: Path) -> BinaryIO:
+    """Remove what a killed git left locked in a cache, unless another controller is at work in it; at work while open."""
     held = (path / "in-use").open("wb")
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when this process ends, however it ends
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for locks in (path.glob("*.lock"), (path / "refs").rglob("*.lock"), (path / "objects" / "info").rglob("*.lock")):
+            for lock in locks:
+                lock.unlink(missing_ok=True)
     except BlockingIOError:
-        return held
-    for locks in (path.glob("*.lock"), (path / "refs").rglob("*.lock"), (path / "objects" / "info").rglob("*.lock")):
-        for lock in locks:
-            lock.unlink(missing_ok=True)
+        pass
+    fcntl.flock(held, fcntl.LOCK_SH)
     return held
 
 
@@ -242,7 +251,7 @@ def _parsed(lines: Iterable[str]) -> Iterator[Commit]:
 def _stream(parent: str, writes: Sequence[Write], when: int, author: str) -> Iterator[bytes]:
     for place, write in enumerate(writes):
         message = write.message.encode()
-        yield f"commit {_NEXT}\ncommitter {author} {when} +0000\ndata {len(message)}\n".encode() + message + b"\n"
+        yield f"commit {_NEXT}\nmark :1\ncommitter {author} {when} +0000\ndata {len(message)}\n".encode() + message + b"\n"
         if place == 0:
             yield f"from {parent}\n".encode()
         for path, tree in write.trees.items():
@@ -250,3 +259,4 @@ def _stream(parent: str, writes: Sequence[Write], when: int, author: str) -> Ite
         for path, text in write.files.items():
             body = text.encode()
             yield f"M 100644 inline {path}\ndata {len(body)}\n".encode() + body + b"\n"
+    yield f"get-mark :1\nreset {_NEXT}\nfrom {'0' * 40}\n".encode()

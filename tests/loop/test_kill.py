@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from subprocess import Popen
 from typing import NamedTuple
 
 import pytest
 
+from rollout.git import Rejected, Write, clone
 from rollout.loop import Controller, Tick
 
 from .process import AT, Machine, wait
@@ -159,7 +162,7 @@ def test_what_a_killed_git_left_locked_is_no_obstacle(undisturbed: Walk, world: 
         process = once(world, machine, "before fast-import")
         wait(machine.stopped.exists, "the boundary")
         machine.kill(process)
-        for name in ("refs/remotes/origin/main", "refs/rollout/next", "packed-refs", "config", "shallow", "HEAD"):
+        for name in ("refs/remotes/origin/main", "packed-refs", "config", "shallow", "HEAD"):
             lock = cache / f"{name}.lock"
             lock.parent.mkdir(parents=True, exist_ok=True)
             lock.touch()
@@ -186,6 +189,32 @@ def test_two_at_once_one_of_them_late(undisturbed: Walk, world: World, machine: 
         assert "push rejected" not in finish(late), "it looks again, and finds nothing left to do"
 
     at_every_commit(world, undisturbed, disturb, machine)
+
+
+def test_two_at_once_in_one_cache(undisturbed: Walk, world: World, machine: Machine, tmp_path: Path) -> None:
+    other = Machine(tmp_path / "other")
+
+    def disturb() -> None:
+        pair = [once(world, one, cache=str(tmp_path / "cache")) for one in (machine, other)]
+        for process in pair:
+            finish(process)
+
+    at_every_commit(world, undisturbed, disturb, machine)
+
+
+def test_what_two_write_at_once_in_one_cache_is_each_ones_own(world: World, tmp_path: Path) -> None:
+    def work(name: str) -> None:
+        repo = clone(world.repository.url, tmp_path / "cache", "main", {})
+        for number in range(20):
+            tip = repo.write(repo.fetch(), [Write(f"{name} {number}", {f"notes/{name}": str(number)})], int(world.now), "a <a@x>")
+            assert repo.run("log", "-1", "--format=%s", tip).strip() == f"{name} {number}"
+            with suppress(Rejected):
+                repo.push(tip)
+        repo.close()
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(work, ("one", "other")))
+    assert len(world.repository.log("--", "notes")) >= 20, "whoever is rejected was overtaken"
 
 
 def test_two_at_once_all_the_way(undisturbed: Walk, world: World) -> None:
