@@ -55,6 +55,14 @@ class Desk:
         for name, text in files.items():
             (self.repo.path / key.folder / name).write_text(text)
 
+    def ready(self, key: Key, walk: Walk) -> None:
+        """Raise Refused where a walk cannot be taken back: a work tree with changes, or nothing to go back to."""
+        dirty = self.repo.run("status", "--porcelain", "--untracked-files=no").splitlines()
+        if dirty:
+            raise Refused(f"{key}: {dirty[0][3:]} has changes that are not committed; commit or stash them first")
+        if not walk.before or self.repo.tree(walk.before, key.folder) is None:
+            raise Refused(f"{key}: nothing is known from before its start; model.yaml and the toggle are set by hand")
+
     def commit(self, key: Key, message: str) -> str:
         """Commit a release's folder, and nothing else."""
         self.repo.run("commit", "--quiet", "-m", message, "--", key.folder)
@@ -87,36 +95,46 @@ def rollback(desk: Desk, key: Key) -> tuple[str, str]:
     walk = state.brought_by
     if walk is None:
         raise Refused(f"{key}: no rollout brought {state.release.model.version}, so there is no pull request to revert")
-    commit, version = walk.start.commit, state.release.model.version
+    desk.ready(key, walk)
+    commit = walk.start.commit
     merge = len(desk.repo.run("rev-list", "--parents", "-n1", commit).split()) > 2
     try:
         desk.repo.run("revert", "--no-edit", *(["-m", "1"] if merge else []), commit)
     except GitError as error:
+        torn = ", ".join(desk.repo.run("diff", "--name-only", "--diff-filter=U").split())
         desk.repo.run("revert", "--abort", check=False)
-        raise Refused(f"{key}: {commit[:10]} does not revert cleanly ({error}); newer versions are reverted first") from None
-    return desk.repo.resolve("HEAD"), _after_revert(key, state, walk, version)
+        why = f"conflict in {torn}" if torn else str(error)
+        raise Refused(f"{key}: {commit[:10]} does not revert cleanly: {why}; newer changes are reverted first") from None
+    return desk.repo.resolve("HEAD"), _after_revert(key, state, walk)
 
 
-def _after_revert(key: Key, state: State, walk: Walk, version: str) -> str:
-    before = walk.start.release.stable.version
-    going = f"canary {version} leaves at once" if state.walk else f"{version} is replaced pod by pod"
+def _after_revert(key: Key, state: State, walk: Walk) -> str:
+    before, release = walk.start.release.stable.version, state.release
+    version = release.model.version
+    going = [f"canary {version} leaves at once"] if state.walk else []
+    if state.walk is None or release.stable.runs_like(release.model):
+        going.append(f"stable {version} is replaced pod by pod")
     return (
-        f"reverted {walk.start.commit[:10]}: {key} goes back to {before}, {going}; {version} is vetoed until a person "
+        f"reverted {walk.start.commit[:10]}: {key} goes back to {before}, {', '.join(going)}; {version} is vetoed until a person "
         "raises its attempt; push it, and Argo CD does the rest"
     )
 
 
 def abort(desk: Desk, key: Key, reason: str) -> tuple[str, str]:
-    """Commit what the controller would: canary at 0 %, or closed when it has no traffic; return the commit and its subject."""
+    """Commit what the controller would: canary at 0 %, or closed when it has no traffic; return the commit and its subject.
+
+    Where stable.yaml names the version already, 0 % would only go on with the completion: it is closed at once as well.
+    """
     state, texts = desk.state(key), desk.texts(key)
     walk, release = state.walk, state.release
     if walk is None:
         raise Refused(f"{key} is at rest on {release.model.version}: nothing to abort; `rollout rollback` goes back")
-    if release.canary:
+    desk.ready(key, walk)
+    if release.canary and not release.stable.runs_like(release.model):
         decision = Decision(Action.ABORT, reason, Change.CANARY, 0)
         desk.save(key, change.apply(decision, release, texts))
     else:
         decision = Decision(Action.ABORT, reason, Change.TAKE_BACK)
-        desk.repo.run("checkout", walk.before, "--", key.folder)
+        desk.repo.run("checkout", "--no-overlay", walk.before, "--", key.folder)
     subject = change.subject(decision, release)
     return desk.commit(key, f"{subject}\n\n{reason}\n"), subject
