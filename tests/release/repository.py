@@ -167,15 +167,15 @@ class Desk:
         assert state is not None
         return state
 
-    def act(self, verdict: Verdict = Verdict.SAFE) -> Decision:
-        """Commit what the controller decides when HEAD is long real, healthy, and of `verdict`; return the decision."""
+    def act(self, verdict: Verdict = Verdict.SAFE, health: str = "Healthy", late: int = 0) -> Decision:
+        """Commit what the controller decides `late` seconds from now, HEAD long synced and of `health`; return the decision."""
         with self.controller() as controller:
-            state, now = self._state(controller), int(time.time())
+            state, now = self._state(controller), int(time.time()) + late
             seen = Observation(
                 now=now,
                 state=state,
                 plan=controller.history.plan(KEY),
-                app=Application(state.head.commit, "Synced", "Healthy"),
+                app=Application(state.head.commit, "Synced", health),
                 reached=True,
                 applied=True,
                 evidence=evidence(verdict) if state.kind is Kind.STEP else None,
