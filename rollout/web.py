@@ -14,7 +14,6 @@ import urllib3
 from rollout.errors import BadInput
 
 T = TypeVar("T")
-_TIMEOUT = urllib3.Timeout(connect=3.0, read=20.0)  # a tick must end; the next one asks again
 
 
 class Unavailable(Exception):
@@ -23,12 +22,17 @@ class Unavailable(Exception):
 
 @dataclass(slots=True)
 class Service:
-    """An HTTP service by base URL. token_file: a file with a bearer token, read at every request as tokens are renewed."""
+    """An HTTP service by base URL.
+
+    token_file: a file with a bearer token, read at every request as tokens are renewed. patience: seconds to wait for an
+    answer: a tick must end; the next one asks again.
+    """
 
     name: str
     url: str
     token_file: Path | None = None
     ca_file: Path | None = None
+    patience: float = 20.0
     received: int = 0  # bytes, for the benchmark
     asked: int = 0  # requests, for the benchmark
     _pool: urllib3.PoolManager = field(init=False)
@@ -39,7 +43,8 @@ class Service:
             raise BadInput(f"--{self.name}", "", f"is {self.url!r}; a URL such as http://{self.name}:9090 would be right")
         self.url = self.url.rstrip("/")
         trust = str(self.ca_file) if self.ca_file else None
-        self._pool = urllib3.PoolManager(timeout=_TIMEOUT, retries=urllib3.Retry(1, redirect=0), ca_certs=trust)
+        limit = urllib3.Timeout(connect=min(3.0, self.patience), read=self.patience)
+        self._pool = urllib3.PoolManager(timeout=limit, retries=urllib3.Retry(1, redirect=0), ca_certs=trust)
 
     def json(self, method: str, path: str, decoder: msgspec.json.Decoder[T], form: Mapping[str, str] | None = None) -> T:
         """Ask, and decode the answer; raise Unavailable in every other case."""

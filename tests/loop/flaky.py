@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +20,12 @@ Fault = Callable[[bytes], tuple[int, bytes]]
 def http_500(_: bytes) -> tuple[int, bytes]:
     """As a proxy whose Prometheus is gone."""
     return 500, b"upstream connect error"
+
+
+def slow(body: bytes) -> tuple[int, bytes]:
+    """As a Prometheus that is overloaded."""
+    time.sleep(0.5)
+    return 200, body
 
 
 def html(_: bytes) -> tuple[int, bytes]:
@@ -77,7 +84,11 @@ class Proxy:
                 form = self.rfile.read(int(self.headers["Content-Length"]))
                 owner.asked.append({name: values[0] for name, values in parse_qs(form.decode()).items()})
                 head = {"Content-Type": "application/x-www-form-urlencoded"}
-                answer = _HTTP.request("POST", owner.target + self.path, body=form, headers=head)
+                try:
+                    answer = _HTTP.request("POST", owner.target + self.path, body=form, headers=head)
+                except urllib3.exceptions.HTTPError:
+                    self.close_connection = True  # as if it were not there
+                    return
                 status, body = answer.status, answer.data
                 if owner.fault is not None:
                     status, body = owner.fault(body)

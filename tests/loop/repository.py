@@ -13,6 +13,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 PERSON = {f"GIT_{role}_{name}": value for role in ("AUTHOR", "COMMITTER") for name, value in (("NAME", "Ada"), ("EMAIL", "a@x"))}
 PLAN = "    - {canary: 5, dwell: 5m}\n    - {canary: 25, dwell: 5m}\n    - {canary: 100}\n"
+QUICK = "    - {canary: 20, dwell: 1m}\n    - {canary: 50, dwell: 1m}\n    - {canary: 100}\n"
 SHA = "ab" * 32
 
 

@@ -16,11 +16,11 @@ from rollout.git import Rejected, Write, clone
 from rollout.loop import Controller, Tick
 
 from .process import AT, Machine, wait
+from .repository import QUICK
 from .world import Load, World, beginning
 
 pytestmark = pytest.mark.scenario
 BEGIN = beginning()
-QUICK = "    - {canary: 20, dwell: 1m}\n    - {canary: 50, dwell: 1m}\n    - {canary: 100}\n"
 SUBJECTS = [
     "credit(prod): canary 2 at 20 %",
     "credit(prod): canary 2 at 50 %",

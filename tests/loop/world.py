@@ -69,7 +69,7 @@ class Cluster:
         """Count the requests of the last `seconds`; return what a scrape at `when` sees."""
         found: list[Sample] = []
         for app, load in self.loads.items():
-            stable, canary, split = self._applied(app)
+            stable, canary, split = self.runs(app)
             share = load.live(split) if canary else 0
             total = self._whole(app, load.rate * seconds)
             mine = self._whole(f"{app} canary", total * share / 100)
@@ -77,7 +77,7 @@ class Cluster:
             found += samples if load.scraped else []
         return found
 
-    def _applied(self, app: str) -> tuple[str, str, int]:
+    def runs(self, app: str) -> tuple[str, str, int]:
         """Return stable's version, the canary's (empty at rest), and the split, as synced."""
         commit = self.argocd.applied(app).id
         if (app, commit) not in self._known:
@@ -124,6 +124,7 @@ class World:
     cluster: Cluster
     now: float
     settings: Settings = field(default_factory=lambda: Settings(envs=frozenset({"prod"})))
+    patience: float = 20.0
     ticks: list[Tick] = field(default_factory=list)
     controller: Controller = field(init=False)
     _made: int = 0
@@ -156,7 +157,7 @@ class World:
         """Return a controller that knows nothing: an own clone, an own cache."""
         self._made += 1
         repo = clone(self.repository.url, self.home / f"cache-{self._made}", "main", {})
-        prometheus = Prometheus(Service("prometheus", self.proxy.url))
+        prometheus = Prometheus(Service("prometheus", self.proxy.url, patience=self.patience))
         argocd = ArgoCD(Service("argocd", self.argocd.url))
         given = {"settings": self.settings, "clock": lambda: self.now, **changed}
         return Controller(repo, prometheus, argocd, **given)
