@@ -18,7 +18,7 @@ from rollout.samples import CANARY, LOOKBACK, STABLE, Series
 from rollout.web import Service, Unavailable
 
 METRIC = "seldon_api_executor_server_requests_seconds"
-PIECE = 900.0  # seconds per query, about: bounds the samples held at once
+PIECE = 300.0  # seconds per query, about: bounds the samples held at once
 _IDENTITY = ("namespace", "deployment_name", "predictor_name", "predictor_version", "le")
 
 
@@ -91,9 +91,7 @@ class Prometheus:
             elif float(row.metric["le"]) == budgets[key]:
                 found.setdefault(key, []).append(_series(row, "fast"))
 
-    def _rows(
-        self, metric: str, more: str, wanted: Mapping[str, Key], after: float, until: float
-    ) -> Iterator[tuple[Key, _Row]]:
+    def _rows(self, metric: str, more: str, wanted: Mapping[str, Key], after: float, until: float) -> Iterator[tuple[Key, _Row]]:
         spaces = "|".join(wanted)
         where = f'service="predictions",predictor_name=~"{STABLE}|{CANARY}",namespace=~"{spaces}"{more}'
         span = max(round((until - after) * 1000), 1)

@@ -120,9 +120,7 @@ def unpack(line: str) -> tuple[list[tuple[int, int]], list[Batch]]:
 def _batch(row: list[Any]) -> Batch:
     end, seconds, traffic, step, stable, canary, up, routed = row
     arms = [None if arm is None else Arm(*arm) for arm in (stable, canary)]
-    return Batch(
-        end=end, seconds=seconds, traffic=traffic, step=step, stable=arms[0], canary=arms[1], up=up, routed=routed
-    )
+    return Batch(end=end, seconds=seconds, traffic=traffic, step=step, stable=arms[0], canary=arms[1], up=up, routed=routed)
 
 
 def read(text: str) -> Record:

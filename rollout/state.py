@@ -18,7 +18,7 @@ Taking back any commit of a rollout is a veto on the version that was walked, fo
 `attempt` in model.yaml. It is recognised by what it leaves behind:
 - in rollout, the canary's traffic fell while model and stable differ (a step taken back, or an abort);
 - in rollout, stable.yaml went back after it had named the version (a completion taken back), or the canary rose again;
-- in rollout, model.yaml names another version (the start overwritten);
+- in rollout, model.yaml names another version (the start overwritten), or lowers `attempt` to one a veto covers;
 - the walk ended with another version in model.yaml (the pull request reverted, or an abort's close);
 - at rest, model.yaml went back to a version that ran before (a completed rollout reverted);
 - the toggle went back to in-rollout although nothing new is wanted (a close taken back).
@@ -122,7 +122,7 @@ class State:
 
     def veto_on(self, model: ModelVersion) -> Veto | None:
         """Return the newest veto that covers a start of `model`."""
-        return next((veto for veto in reversed(self.vetoes) if veto.covers(model)), None)
+        return _newest(self.vetoes, model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +138,15 @@ class Memory:
     def veto(self, model: ModelVersion, commit: str, reason: str) -> Memory:
         """Return the memory with one more veto."""
         return replace(self, vetoes=(*self.vetoes, Veto(model, model.attempt, commit, reason)))
+
+    def vetoed(self, model: ModelVersion) -> str:
+        """Return in words the newest veto that covers `model`, empty when none does."""
+        veto = _newest(self.vetoes, model)
+        return "" if veto is None else f"{model.version} is vetoed since {veto.commit[:10]}: {veto.reason}"
+
+
+def _newest(vetoes: Sequence[Veto], model: ModelVersion) -> Veto | None:
+    return next((veto for veto in reversed(vetoes) if veto.covers(model)), None)
 
 
 def derive(history: Sequence[Snapshot]) -> State:
@@ -214,9 +223,9 @@ def _started(memory: Memory, was: Release, now: Release) -> Memory:
 def _start(memory: Memory, snapshot: Snapshot) -> Walk:
     model, canary = snapshot.release.model, snapshot.release.canary
     walk = Walk(snapshot, (snapshot,), snapshot.release.stable.runs_like(model))
-    veto = next((veto for veto in reversed(memory.vetoes) if veto.covers(model)), None)
-    if veto is not None:
-        return replace(walk, vetoed=f"{model.version} is vetoed since {veto.commit[:10]}: {veto.reason}")
+    vetoed = memory.vetoed(model)
+    if vetoed:
+        return replace(walk, vetoed=vetoed)
     if canary:
         return replace(walk, vetoed=f"the start of {model.version} inherited a canary at {canary} %")
     return walk
@@ -241,7 +250,7 @@ def _walked(memory: Memory, walk: Walk, was: Release, now: Release) -> Memory:
         memory = memory.veto(was.model, commit, f"{was.model.version} was overwritten by {now.model.version}")
         if walk.peak == 0 and not walk.vetoed:
             return replace(memory, walk=_start(memory, replace(memory.head, before=walk.before)))
-    reason = walk.vetoed or _taken_back(walk, was, now, commit)
+    reason = walk.vetoed or _taken_back(walk, was, now, commit) or memory.vetoed(now.model)
     if reason and not walk.vetoed:
         memory = memory.veto(now.model, commit, reason)
     return replace(memory, walk=replace(walk, vetoed=reason))

@@ -26,8 +26,11 @@ def run(stages: Sequence[Stage]) -> int:
         print(f"stage {number}/{len(stages)}: {name}", flush=True)
         began = time.monotonic()
         code = subprocess.run(command, check=False).returncode
-        print(f"stage {number}/{len(stages)}: {name}: {'ok' if code == 0 else f'failed ({code})'}, "
-              f"{time.monotonic() - began:.0f} s", flush=True)
+        print(
+            f"stage {number}/{len(stages)}: {name}: {'ok' if code == 0 else f'failed ({code})'}, "
+            f"{time.monotonic() - began:.0f} s",
+            flush=True,
+        )
         if code:
             return code
     return 0

@@ -68,6 +68,7 @@ CHANGES = {
     "stable handed back: a person's veto": ([OLD, rolling(0), rolling(25), rolling(25, **EQUAL)], rolling(25), ""),
     "tidied by hand": ([at_rest("7", stable="8", canary=5)], OLD, ""),
     "stable.yaml at rest, otherwise": ([OLD], at_rest("7", stable="6"), WRITES),
+    "a pause at rest": ([OLD], at_rest("7", hold=True), ""),
     "traffic.yaml at rest": ([OLD], at_rest("7", canary=5), WRITES),
 }
 

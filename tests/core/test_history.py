@@ -24,6 +24,7 @@ BLOBS = {
     "plan": PLAN,
     "slow": PLAN + "  warm: 1h\n",
     "dev": "apiVersion: rollout/v1\nkind: Plan\nmetadata: {name: prod}\nspec: {warm: 5m}\n",
+    "a": "apiVersion: rollout/v1\nkind: Plan\nmetadata: {name: a}\nspec: {warm: 5m}\n",
 }
 FOLDER = "overlays/prod/credit/release"
 WHOLE = {
@@ -160,7 +161,13 @@ def test_texts_that_releases_share_are_parsed_once():
 
     history = History(text)
     keys = [path.replace("prod", env) for env in ("a", "b", "c") for path in WHOLE]
-    history.extend(commits({APP: "plan"}, *({path: blob} for path, blob in zip(keys, [*WHOLE.values()] * 3, strict=True))))
+    history.extend(
+        commits(
+            {APP: "plan"},
+            {"overlays/a/common/rollout.yaml": "a"},
+            *({path: blob} for path, blob in zip(keys, [*WHOLE.values()] * 3, strict=True)),
+        )
+    )
     for env in ("a", "b", "c"):
         history.plan(Key(env, "credit"))
     assert [asked.count(blob) for blob in ("t0", "rest", "plan")] == [1, 1, 1]

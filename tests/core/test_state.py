@@ -134,6 +134,12 @@ def test_an_overwriting_start_of_a_vetoed_version_is_vetoed():
     assert state.kind is Kind.DRAINING
 
 
+def test_an_attempt_taken_away_in_rollout_leaves_the_veto():
+    state = state_after(OLD, rolling(0), OLD, rolling(0, attempt=2), rolling(0))
+    assert state.walk is not None
+    assert (state.kind, state.walk.vetoed) == (Kind.DRAINING, "8 is vetoed since c2: 8 was taken out for 7")
+
+
 def test_a_close_taken_back_returns_to_the_walk_that_was_closed():
     state = state_after(*WALKED, rolling(0, **EQUAL))
     assert (state.kind, state.walk and state.walk.before) == (Kind.DRAINING, "c0")
