@@ -16,6 +16,7 @@ Of a change, per release (before -> after):
 | at rest                  | at rest, a version that ran here before  | allowed: a rollback                             |
 | at rest                  | at rest, another version                 | refused: it would go straight to 100 %          |
 | at rest                  | in rollout, 0 %, stable = the one before | allowed: a start, unless the version is vetoed  |
+| at rest                  | in rollout, the version that runs there  | refused: it would take back its close           |
 | at rest                  | in rollout, anything else                | refused: it would begin with traffic            |
 | in rollout               | in rollout, another version              | refused: one rollout at a time                  |
 | in rollout               | in rollout, more traffic                 | refused: the controller raises traffic          |
@@ -140,10 +141,9 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _predictors(where: str, predictors: list[dict[str, Any]], release: Release, toggle: Toggle) -> Iterator[BadInput]:
-    canary = release.canary if toggle is release.toggle else 0
     wanted = {"stable": (release.model, 100)}
     if toggle is Toggle.IN_ROLLOUT:
-        wanted = {"stable": (release.stable, 100 - canary), "canary": (release.model, canary)}
+        wanted = {"stable": (release.stable, 100 - release.canary), "canary": (release.model, release.canary)}
     names = [predictor.get("name") for predictor in predictors]
     if names != list(wanted):
         yield BadInput(where, "predictors", f"rendered {toggle}: {names}; {list(wanted)} would be right")
@@ -262,6 +262,9 @@ def _start_refused(was: Release, now: Release, state: State) -> tuple[str, str, 
     if veto:
         vetoed = f"is {now.model.version!r}, vetoed since {veto.commit[:10]}: {veto.reason}"
         return "model.yaml", "spec.version", f"{vetoed}; a person's `attempt: {veto.attempt + 1}` reopens it"
+    if state.walk is None and now.model.runs_like(state.release.model):
+        runs = f"in-rollout, but {now.model.version} runs already; at-rest would be right, or a revert of its pull request"
+        return "kustomization.yaml", "components", runs
     if now.canary:
         return "traffic.yaml", "spec.canary", f"is {now.canary} at the start; 0 would be right"
     if not now.stable.runs_like(was.model):

@@ -41,8 +41,12 @@ def run(root: Path, base: str | None, prometheus: Prometheus | None, *, as_json:
     else:
         for problem in found:
             print(problem)
-        print(f"{len(keys)} releases, {len(found) or 'no'} problem{'' if len(found) == 1 else 's'}")
+        print(f"{_number(len(keys), 'release')}, {_number(len(found), 'problem')}")
     return 2 if found else 0
+
+
+def _number(count: int, word: str) -> str:
+    return f"{count or 'no'} {word}{'' if count == 1 else 's'}"
 
 
 def _texts(root: Path) -> dict[str, str]:
