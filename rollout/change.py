@@ -14,6 +14,7 @@ A start is the one change that is not the controller's: a person's or a bot's pu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -48,12 +49,19 @@ def start(release: Release, texts: Mapping[str, str], model: ModelVersion) -> di
     return {name: text for name, text in changed.items() if text != texts[name]}
 
 
+def _short(reason: str) -> str:
+    """Return as much of a sentence as a subject has room for, up to the end of a clause or, with none in sight, of a word."""
+    if len(reason) <= 60:
+        return reason
+    clause = re.match(r".{20,58}(?=[,;:] )", reason)
+    return (clause[0] if clause else reason[:59].rsplit(" ", 1)[0]) + " ..."
+
+
 def subject(decision: Decision, release: Release) -> str:
     """Return the first line of a decision's commit."""
     key, version = release.key, release.model.version
     head = f"{key.app}({key.env})"
-    short = decision.reason if len(decision.reason) <= 60 else decision.reason[:59].rsplit(" ", 1)[0] + " ..."
-    aborts = f": {short}" if decision.kind == "abort" else ""
+    aborts = f": {_short(decision.reason)}" if decision.kind == "abort" else ""
     if decision.change is Change.CANARY:
         return f"{head}: canary {version} at {decision.canary} %{aborts}"
     if decision.change is Change.STABLE:

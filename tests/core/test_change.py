@@ -112,7 +112,12 @@ SUBJECTS = {
     "an abort says why at most so long": (
         Decision(Action.ABORT, LONG, Change.TAKE_BACK),
         rolling(5),
-        "credit(prod): close canary 8: canary 120 of 1 000 requests failed (12.00 %), stable 2 of ...",
+        "credit(prod): close canary 8: canary 120 of 1 000 requests failed (12.00 %) ...",
+    ),
+    "a clause that ends late is cut at a word": (
+        Decision(Action.ABORT, "a word " * 20 + ", end", Change.TAKE_BACK),
+        rolling(5),
+        f"credit(prod): close canary 8: {'a word ' * 8}a ...",
     ),
 }
 
