@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from rollout.loop import Outcome, Tick
+from rollout.prometheus import PIECE
 
 from .prometheus import Sample
 from .test_evidence import HOURS, START, STEP, canary, stable, stepped
@@ -105,7 +106,7 @@ def test_a_restart_reads_from_before_the_start_in_pieces(make_world: Callable[..
     world.seen(at=begin + HOURS)
     spans = [int(re.search(r"\[(\d+)ms\]", form["query"])[1]) / 1000 for form in world.proxy.asked]
     assert sum(spans) == HOURS - WIDTH - START + 1800 + 300
-    assert max(spans) == 900
+    assert max(spans) == PIECE
 
 
 def queries_per_tick(world: World, apps: list[str]) -> int:
