@@ -163,13 +163,17 @@ class Repository:
         """Return a file of the server's branch."""
         return git(self.path, "show", f"{ref}:{path}")
 
+    def texts(self, paths: Sequence[str], ref: str = "main") -> list[str]:
+        """Return files of one commit."""
+        return git(self.path, "show", *(f"{ref}:{path}" for path in paths)).split("apiVersion:")[1:]
+
     def tree(self, path: str, ref: str = "main") -> str:
         """Return a folder's tree id: equal ids are equal bytes."""
         return git(self.path, "rev-parse", f"{ref}:{path}").strip()
 
     def head(self) -> str:
-        """Return the branch's tip."""
-        return git(self.path, "rev-parse", "main").strip()
+        """Return the branch's tip; the server never packs its refs."""
+        return (self.path / "refs/heads/main").read_text().strip()
 
     def canary(self, app: str) -> int:
         """Return the committed percent."""

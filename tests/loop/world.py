@@ -82,7 +82,7 @@ class Cluster:
         commit = self.argocd.applied(app).id
         if (app, commit) not in self._known:
             names = ("model", "stable", "traffic", "kustomization")
-            model, stable, traffic, toggle = (self.repository.text(f"{folder(app)}/{name}.yaml", commit) for name in names)
+            model, stable, traffic, toggle = self.repository.texts([f"{folder(app)}/{name}.yaml" for name in names], commit)
             model, stable = (text.split('version: "')[1].split('"')[0] for text in (model, stable))
             walked = "base/in-rollout" in toggle
             split = int(traffic.rpartition("canary: ")[2])
