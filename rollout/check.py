@@ -72,7 +72,8 @@ def problems(tree: Tree) -> list[BadInput]:
     seen: dict[tuple[str, ...], Key] = {}
     for key in keys:
         found += _release(tree, key, seen)
-    return [*found, *_argocd(tree)]
+    found += _argocd(tree)
+    return list({str(one): one for one in found}.values())  # what both toggles render is told once
 
 
 def _apps(tree: Tree) -> Iterator[BadInput]:
@@ -87,6 +88,7 @@ def _release(tree: Tree, key: Key, seen: dict[tuple[str, ...], Key]) -> Iterator
         yield BadInput(overlay, "", f"has no app; a folder apps/{key.app} would be right")
         return
     try:
+        releases.parse_key(str(key))
         _plan(tree, key)
         release = releases.parse(key, tree.release_texts(key))
     except BadInput as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -20,13 +21,16 @@ from rollout.history import History
 from rollout.prometheus import Prometheus
 from rollout.release import Key, Release, Toggle
 
-_FOLDERS = ("overlays", "apps", "argocd")
+_RENDERED = ("overlays", "apps", "base")
+_READ = ("overlays", "apps", "argocd")
+_KUBECTL = re.compile(r'E\d{4} .*"command failed" err=(".*")')  # how kubectl wraps what kustomize says
 
 
 def run(root: Path, base: str | None, prometheus: Prometheus | None, *, as_json: bool) -> int:
     """Check the work tree at `root`; print every problem; return 2 if there is one. prometheus: ask for series too."""
-    if not (root / "overlays").is_dir():
-        raise BadInput(str(root / "overlays"), "", "is no folder; the root of a deployment repository would be right")
+    for name in _RENDERED:
+        if not (root / name).is_dir():
+            raise BadInput(str(root / name), "", "is no folder; the root of a deployment repository would be right")
     texts = _texts(root)
     tree = Tree(texts, _renders(root, Tree(texts)))
     found = check.problems(tree)
@@ -50,15 +54,15 @@ def _number(count: int, word: str) -> str:
 
 
 def _texts(root: Path) -> dict[str, str]:
-    files = (path for folder in _FOLDERS for path in sorted((root / folder).rglob("*.yaml")))
-    return {str(path.relative_to(root)): path.read_text() for path in files}
+    files = (path for folder in _READ for path in sorted((root / folder).rglob("*.yaml")) if path.is_file())
+    return {str(path.relative_to(root)): path.read_text(errors="replace") for path in files}
 
 
 def _renders(root: Path, tree: Tree) -> dict[tuple[Key, Toggle], str | Exception]:
     """Render every readable release as it is, and in a copy of the tree with its toggle the other way."""
     with tempfile.TemporaryDirectory(prefix="rollout-check-") as folder:
         copy, jobs = Path(folder), []
-        for name in ("base", *_FOLDERS[:2]):
+        for name in _RENDERED:
             shutil.copytree(root / name, copy / name, ignore_dangling_symlinks=True)
         for key in tree.release_keys():
             path = Path(key.folder) / "kustomization.yaml"
@@ -79,12 +83,17 @@ def _rendered(jobs: list[tuple[tuple[Key, Toggle], Path]]) -> dict[tuple[Key, To
         (key, _), root = job
         done = subprocess.run([*command, str(root / "overlays" / key.env / key.app)], capture_output=True, text=True, check=False)
         if done.returncode:
-            said = " ".join(done.stderr.split()).removeprefix("error: ").replace(f"{root}/", "")
-            return RuntimeError(said)
+            return RuntimeError(_complaint(done.stderr).replace(f"{root.resolve()}/", ""))
         return done.stdout
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(zip((name for name, _ in jobs), pool.map(one, jobs), strict=True))
+
+
+def _complaint(stderr: str) -> str:
+    said = " ".join(stderr.split()).removeprefix("error: ").removeprefix("Error: ")
+    wrapped = _KUBECTL.fullmatch(said)
+    return str(json.loads(wrapped[1])) if wrapped else said
 
 
 def _kustomize() -> list[str]:

@@ -78,7 +78,7 @@ class Repo:
     def commits(self, tip: str, after: str = "") -> Iterator[Commit]:
         """Yield the first-parent commits that changed a release or a plan, oldest first."""
         span = [f"{after}..{tip}"] if after else [tip]
-        words = ["-c", "core.quotePath=false", "log", *_LOG, "--format=commit %H %ct %P", *span, "--", "overlays", "apps"]
+        words = ["-c", "core.quotePath=false", "log", *_LOG, "--format=commit %H %ct %P", *span, "--", ":/overlays", ":/apps"]
         with subprocess.Popen(_words(self.path, words), stdout=subprocess.PIPE, env=_environment(self.env)) as log:
             assert log.stdout is not None
             yield from _parsed(line.decode(errors="replace").rstrip("\n") for line in log.stdout)

@@ -48,7 +48,7 @@ class Desk:
     def texts(self, key: Key) -> dict[str, str]:
         """Return a release's files as they lie in the work tree."""
         folder = self.repo.path / key.folder
-        return {name: (folder / name).read_text() for name in FILES if (folder / name).exists()}
+        return {name: (folder / name).read_text(errors="replace") for name in FILES if (folder / name).is_file()}
 
     def save(self, key: Key, files: dict[str, str]) -> None:
         """Write files of a release."""

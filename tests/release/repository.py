@@ -40,6 +40,7 @@ spec:
 """
 PERSON = {f"GIT_{role}_{name}": value for role in ("AUTHOR", "COMMITTER") for name, value in (("NAME", "Ada"), ("EMAIL", "a@x"))}
 ENV = {**os.environ, **PERSON, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C"}
+KNOWN = ", ".join(sorted("/".join(path.parts[-3:-1]) for path in ROOT.glob("overlays/*/*/release")))
 POINTS = ("warming", "at 5 %", "at 25 %", "handing over", "handed over", "closed")
 
 Edit = Callable[[str], str]

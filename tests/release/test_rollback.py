@@ -7,7 +7,7 @@ import pytest
 from rollout.gate import Verdict
 
 from .conftest import At, name
-from .repository import FOLDER, KEY, MODEL, POINTS, SHAPE, TRAFFIC, Desk
+from .repository import FOLDER, KEY, KNOWN, MODEL, POINTS, SHAPE, TRAFFIC, Desk
 
 VETOED = "8 is vetoed until a person raises its attempt; push it, and Argo CD does the rest\n"
 LEAVES, REPLACED = "canary 8 leaves at once", "stable 8 is replaced pod by pod"
@@ -135,8 +135,7 @@ def test_a_release_that_came_later_in_rollout_has_nothing_before(at: At) -> None
 @pytest.mark.parametrize("command", [("rollback",), ("abort", "--reason", "no")], ids=["rollback", "abort"])
 def test_no_such_release(at: At, command: tuple[str, ...]) -> None:
     desk = at("closed")
-    known = "dev/credit, dev/savings, prod/credit, prod/savings, staging/credit, staging/savings"
-    refused = f"rollout: release: prod/loans is not in the repository; known: {known}\n"
+    refused = f"rollout: release: prod/loans is not in the repository; known: {KNOWN}\n"
     assert desk.rollout(command[0], "prod/loans", *command[1:]) == (2, "", refused)
 
 
