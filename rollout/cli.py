@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 import threading
@@ -91,12 +92,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--branch", default="main", help="the branch Argo CD tracks (default: main)")
     run.add_argument("--env", action="append", default=[], help="only this environment; may be given again")
     _services(run, required=True)
-    run.add_argument("--interval", type=_seconds, default=15.0, metavar="T", help="time between ticks (default: 15s)")
+    run.add_argument("--interval", type=_positive, default=15.0, metavar="T", help="time between ticks (default: 15s)")
     run.add_argument("--once", action="store_true", help="one tick, for cron and tests; exit code 1 when it could not look")
     run.add_argument("--cache", type=Path, default=Path(".cache/rollout.git"), metavar="DIR", help="a bare clone; only a cache")
     run.add_argument("--listen", metavar="HOST:PORT", help="serve /metrics, /healthz and /readyz here")
-    run.add_argument("--author", default="rollout <rollout@localhost>", help="who the commits are by")
-    run.add_argument("--signing-key", type=Path, metavar="FILE", help="sign the commits with this SSH key")
+    run.add_argument("--author", type=_author, default="rollout <rollout@localhost>", help="who the commits are by")
+    run.add_argument("--signing-key", type=_file, metavar="FILE", help="sign the commits with this SSH key")
     run.add_argument("--log", choices=("text", "json"), default="text", help="form of the log lines")
 
     audit = command("audit", _audit, "decide every decision again from the commits, offline; exit code 1 if one does not follow")
@@ -128,7 +129,7 @@ def _services(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument("--argocd-namespace", default="argocd", metavar="NAME", help="where they live (default: argocd)")
     parser.add_argument("--argocd-token-file", type=Path, metavar="FILE", help="a bearer token that may read them")
     parser.add_argument("--argocd-ca-file", type=Path, metavar="FILE", help="the API's certificate authority")
-    parser.add_argument("--batch", type=_seconds, default=15.0, metavar="T", help="width of a batch: the scrape interval (15s)")
+    parser.add_argument("--batch", type=_positive, default=15.0, metavar="T", help="width of a batch: the scrape interval (15s)")
     parser.add_argument("--settle", type=_seconds, default=10.0, metavar="T", help="how long Healthy must stay to count (10s)")
 
 
@@ -137,6 +138,24 @@ def _seconds(text: str) -> float:
         return plans.seconds(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+
+
+def _positive(text: str) -> float:
+    if not (found := _seconds(text)):
+        raise argparse.ArgumentTypeError(f"{text!r}: a duration above 0 would be right")
+    return found
+
+
+def _author(text: str) -> str:
+    if not re.fullmatch(r"[^<>\n]*[^<>\s] <[^<>\n]*>", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: such as 'rollout <rollout@localhost>' would be right")
+    return text
+
+
+def _file(text: str) -> Path:
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"{text!r}: no such file")
+    return Path(text).resolve()
 
 
 def _start(chosen: argparse.Namespace) -> None:

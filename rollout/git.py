@@ -221,8 +221,10 @@ def _environment(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _last_words(stderr: bytes) -> str:
-    lines = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()]
-    return "; ".join(lines[-2:])
+    """What git says is wrong, without its advice."""
+    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
+    telling = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))]
+    return "; ".join((telling or lines)[-2:])
 
 
 def _refusal(said: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from rollout.errors import BadInput
 from rollout.gate import Verdict
 from rollout.loop import Outcome, Tick
 from rollout.release import Key
@@ -134,7 +135,7 @@ class Log:
 
     def show(self, tick: Tick) -> None:
         """Tell what a tick did."""
-        level, text = ("error", tick.hold_all) if tick.hold_all else ("info", "looking at the repository")
+        level, text = ("error", f"everything holds: {tick.hold_all}") if tick.hold_all else ("info", "looking at the repository")
         self.once("all", text, level, text)
         for place in range(3):
             trouble = tick.troubles[place] if place < len(tick.troubles) else ""
@@ -178,7 +179,7 @@ class Health:
 
 
 def serve(address: str, metrics: Metrics, health: Health) -> ThreadingHTTPServer:
-    """Answer /metrics, /healthz and /readyz on host:port, in the background, until `shutdown`."""
+    """Answer /metrics, /healthz and /readyz on host:port, in the background, until `shutdown`; raise BadInput if it cannot."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -201,6 +202,9 @@ def serve(address: str, metrics: Metrics, health: Health) -> ThreadingHTTPServer
             return
 
     host, _, port = address.rpartition(":")
-    server = ThreadingHTTPServer((host, int(port)), Handler)
+    try:
+        server = ThreadingHTTPServer((host, int(port)), Handler)
+    except (OSError, ValueError, OverflowError) as error:
+        raise BadInput("--listen", "", f"is {address!r}: {error}; a free port such as 127.0.0.1:9000 would be right") from None
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server

@@ -41,6 +41,9 @@ class Service:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise BadInput(f"--{self.name}", "", f"is {self.url!r}; a URL such as http://{self.name}:9090 would be right")
+        for name, file in (("token", self.token_file), ("ca", self.ca_file)):
+            if file is not None and not file.is_file():
+                raise BadInput(f"--{self.name}-{name}-file", "", f"is {str(file)!r}, which is no file")
         self.url = self.url.rstrip("/")
         trust = str(self.ca_file) if self.ca_file else None
         limit = urllib3.Timeout(connect=min(3.0, self.patience), read=self.patience)
@@ -57,15 +60,17 @@ class Service:
 
     def _answer(self, method: str, path: str, form: Mapping[str, str] | None) -> bytes:
         headers = {"Accept": "application/json"}
-        if self.token_file:
-            headers["Authorization"] = f"Bearer {self.token_file.read_text().strip()}"
         try:
+            if self.token_file:
+                headers["Authorization"] = f"Bearer {self.token_file.read_text().strip()}"
             if form is None:
                 answer = self._pool.request(method, self.url + path, headers=headers)
             else:
                 answer = self._pool.request(method, self.url + path, headers=headers, fields=form, encode_multipart=False)
         except urllib3.exceptions.HTTPError as error:
             raise Unavailable(f"{self.name} at {self.url} does not answer: {_plainly(error)}") from None
+        except OSError as error:
+            raise Unavailable(f"{self.name} at {self.url} cannot be asked: {error}") from None
         self.asked += 1
         self.received += len(answer.data)
         if answer.status != 200:
