@@ -51,8 +51,8 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="What the controller costs.")
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1000, 10000], metavar="N", help="releases, per size")
-    parser.add_argument("--ticks", type=int, default=24, metavar="N", help="steady ticks per size, 2 to 180")
-    parser.add_argument("--restarts", type=int, default=3, metavar="N", help="fresh processes per size")
+    parser.add_argument("--ticks", type=int, default=20, metavar="N", help="steady ticks per size, 2 to 180")
+    parser.add_argument("--restarts", type=int, default=2, metavar="N", help="fresh processes per size")
     parser.add_argument("--runs", type=int, default=100, metavar="N", help="rollouts in the backtest's stream")
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "bench", metavar="DIR", help="where the figures go")
     parser.add_argument("--json", action="store_true", help="print bench.json instead of the table")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -40,16 +41,17 @@ class Driver:
 
     def tick(self, *, act: bool = True) -> tuple[Tick, dict[str, Any]]:
         """Make one tick; return it and its figures."""
-        before = self._counts()
+        before, worked = self._counts(), sum(os.times()[:4])  # this process and the gits it waited for
         began = time.perf_counter()
         tick = self.controller.tick(act=act)
-        seconds = time.perf_counter() - began
+        seconds, work = time.perf_counter() - began, sum(os.times()[:4]) - worked
         queries, received, pages, listed, busy = (now - then for now, then in zip(self._counts(), before, strict=True))
         if tick.hold_all or tick.troubles:
             raise RuntimeError(tick.hold_all or tick.troubles[0])
         moved = [outcome for outcome in tick.outcomes if outcome.commit]
         figures = {
             "seconds": seconds,
+            "cpu_s": work,
             "queries": queries,
             "bytes": received,
             "argocd_pages": pages,

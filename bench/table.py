@@ -72,7 +72,9 @@ ROWS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("commits in its one push", "commits", whole),
     ("steady tick, p50", "p50_s", _seconds),
     ("steady tick, p95", "p95_s", _seconds),
+    ("steady tick, processor time", "cpu_s", _seconds),
     ("first tick after a restart", "restart_s", _seconds),
+    ("the same, processor time", "restart_cpu_s", _seconds),
     ("first tick of all, with the clone", "first_s", _seconds),
     ("peak memory", "rss_mib", _mebibytes),
     ("Prometheus: queries a tick", "queries", whole),
@@ -105,7 +107,8 @@ def table(sizes: Sequence[Size], cost: Footprint) -> str:
 
 def machine() -> str:
     """Return what the figures depend on."""
-    return f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}"
+    load = f"load average {os.getloadavg()[1]:.1f}, of which the benchmark's own is about 1"
+    return f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}; {load}"
 
 
 def _between(texts: list[str], values: Sequence[float]) -> list[str]:

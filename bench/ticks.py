@@ -4,6 +4,7 @@
 |---------------|------------------------------------------------------------------------------------------------------|
 | first_s       | the first tick of all: the clone, the whole history, an hour of samples                              |
 | p50_s, p95_s  | over the steady ticks, those after the first                                                         |
+| cpu_s         | of a steady tick, the processors' time for the controller and git: what a busy machine changes least |
 | restart_s     | the first tick of a fresh process on a clone that is there: median of some                           |
 | rss_mib       | the most memory any of these controllers held at any moment                                          |
 | queries, bytes| what Prometheus was asked, and answered, in the dearest steady tick                                  |
@@ -39,7 +40,9 @@ class Size:
     first_s: float
     p50_s: float
     p95_s: float
+    cpu_s: float
     restart_s: float
+    restart_cpu_s: float
     rss_mib: float
     queries: int
     restart_queries: int
@@ -76,7 +79,9 @@ def measure(size: int, ticks: int, restarts: int, say: Say) -> Size:
         first_s=first["seconds"],
         p50_s=median(seconds),
         p95_s=quantiles(seconds, n=20, method="inclusive")[-1],
+        cpu_s=median(tick["cpu_s"] for tick in steady),
         restart_s=median(one["seconds"] for one in anew),
+        restart_cpu_s=median(one["cpu_s"] for one in anew),
         rss_mib=max(one["rss_mib"] for one in (last, *anew)),
         queries=max(tick["queries"] for tick in steady),
         restart_queries=max(one["queries"] for one in anew),

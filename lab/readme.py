@@ -1,6 +1,12 @@
-"""`python -m lab.readme [FOLDER]`: writes the README's walk, picture and figures from a demo, by default out/demo.
+"""`python -m lab.readme [FOLDER]`: writes the README's walk, picture and figures from a demo, by default out/demo, and its
+table of costs from out/bench.
 
-A block between `<!-- demo: NAME -->` and `<!-- end -->` is replaced by what NAME makes of report.json and repo.git.
+| block, up to `<!-- end -->` | is replaced by                                                      |
+|-----------------------------|---------------------------------------------------------------------|
+| `<!-- demo: NAME -->`       | what NAME makes of the demo's report.json and repo.git              |
+| `<!-- bench: table -->`     | table.md, as `make bench` left it                                   |
+
+Blocks whose demo or benchmark was not run stay as they are.
 """
 
 import json
@@ -15,6 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "out" / "demo"
 PICTURE = ROOT / "docs" / "demo-credit.svg"
+TABLE = ROOT / "out" / "bench" / "table.md"
 
 
 def walk(report: dict[str, Any]) -> str:
@@ -55,18 +62,26 @@ def figures(report: dict[str, Any]) -> str:
 BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {"walk": walk, "diffs": diffs, "figures": figures}
 
 
+def filled(text: str, block: str, content: str) -> str:
+    """Return the text with a block's content replaced."""
+    whole = f"<!-- {block} -->\n{content}\n<!-- end -->"
+    return re.sub(rf"<!-- {block} -->.*?<!-- end -->", lambda _: whole, text, flags=re.DOTALL)
+
+
 def main() -> None:
     """Rewrite the README and the picture."""
-    report = json.loads((DEMO / "report.json").read_text())
     readme = ROOT / "README.md"
     text = readme.read_text()
-    for name, make in BLOCKS.items():
-        block = f"<!-- demo: {name} -->\n{make(report)}\n<!-- end -->".replace("\\", r"\\")
-        text = re.sub(rf"<!-- demo: {name} -->.*?<!-- end -->", block, text, flags=re.DOTALL)
+    if (DEMO / "report.json").exists():
+        report = json.loads((DEMO / "report.json").read_text())
+        for name, make in BLOCKS.items():
+            text = filled(text, f"demo: {name}", make(report))
+        page = (DEMO / "report.html").read_text()
+        PICTURE.parent.mkdir(exist_ok=True)
+        PICTURE.write_text(page[page.index("<svg") : page.index("</svg>") + len("</svg>")] + "\n")
+    if TABLE.exists():
+        text = filled(text, "bench: table", TABLE.read_text().strip())
     readme.write_text(text)
-    page = (DEMO / "report.html").read_text()
-    PICTURE.parent.mkdir(exist_ok=True)
-    PICTURE.write_text(page[page.index("<svg") : page.index("</svg>") + len("</svg>")] + "\n")
 
 
 if __name__ == "__main__":
