@@ -67,7 +67,7 @@ def _renders(root: Path, tree: Tree) -> dict[tuple[Key, Toggle], str | Exception
         for key in tree.release_keys():
             path = Path(key.folder) / "kustomization.yaml"
             try:
-                toggle = releases.parse_toggle(tree.texts.get(str(path), ""), str(path))
+                toggle = releases.parse(key, tree.release_texts(key)).toggle
             except BadInput:
                 continue
             other = next(one for one in Toggle if one is not toggle)
