@@ -1,7 +1,7 @@
 """Read argocd/applicationset.yaml: which folders are Applications, and what each is called.
 
-Only what this repository's ApplicationSet uses is understood: one git generator with directories, and templates that name
-the folder's path or its segments. Anything else is an error, not a guess.
+Only what this repository's ApplicationSets use is understood: one git generator with directories, and templates that name
+the folder's path or its segments, or compare a segment. Anything else is an error, not a guess.
 """
 
 import fnmatch
@@ -14,6 +14,7 @@ import yaml
 
 from lab.processes import LabError
 
+_CHOICE = re.compile(r"\{\{if eq \((.*?)\) \"(.*?)\"\}\}(.*?)\{\{else\}\}(.*?)\{\{end\}\}")
 _EXPRESSION = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}")
 
 
@@ -25,23 +26,35 @@ class ApplicationSet:
     exclude: tuple[str, ...]
     template: dict[str, Any]
 
+    def takes(self, folder: str) -> bool:
+        """Whether the folder becomes an Application of this set."""
+        return any(_matches(folder, glob) for glob in self.include) and not any(_matches(folder, glob) for glob in self.exclude)
+
+
+@dataclass(frozen=True)
+class ApplicationSets:
+    """All sets of the file; a folder belongs to one."""
+
+    sets: tuple[ApplicationSet, ...]
+
     def folders(self, directories: list[str]) -> list[str]:
         """The folders that become Applications."""
-        return [
-            folder
-            for folder in directories
-            if any(_matches(folder, glob) for glob in self.include) and not any(_matches(folder, glob) for glob in self.exclude)
-        ]
+        return [folder for folder in directories if any(one.takes(folder) for one in self.sets)]
 
     def application(self, folder: str) -> dict[str, Any]:
         """The Application of one folder."""
-        expanded: dict[str, Any] = expand(self.template, folder)
+        (own,) = (one for one in self.sets if one.takes(folder))
+        expanded: dict[str, Any] = expand(own.template, folder)
         return expanded
 
 
-def read(text: str) -> ApplicationSet:
+def read(text: str) -> ApplicationSets:
     """Parse the manifest."""
-    spec = next(item for item in yaml.safe_load_all(text) if item and item.get("kind") == "ApplicationSet")["spec"]
+    manifests = [item for item in yaml.safe_load_all(text) if item and item.get("kind") == "ApplicationSet"]
+    return ApplicationSets(tuple(_read(item["spec"]) for item in manifests))
+
+
+def _read(spec: dict[str, Any]) -> ApplicationSet:
     generators = spec["generators"]
     if len(generators) != 1 or "git" not in generators[0]:
         raise LabError(f"argocd/applicationset.yaml: one git generator is understood, found {generators}")
@@ -65,6 +78,7 @@ def expand(value: Any, folder: str) -> Any:
     if isinstance(value, list):
         return [expand(item, folder) for item in value]
     if isinstance(value, str):
+        value = _CHOICE.sub(lambda found: found[3] if _evaluate(found[1], folder) == found[2] else found[4], value)
         return _EXPRESSION.sub(lambda found: _evaluate(found[1], folder), value)
     return value
 

@@ -33,7 +33,7 @@ async def bare_remote(source: Path, remote: Path, branch: str) -> None:
 class People:
     """A person's clone of the remote."""
 
-    remote: Path
+    remote: Path | str
     folder: Path
     branch: str = "main"
 

@@ -131,15 +131,21 @@ class Pod:
         shutil.copytree(source, self.folder / "model")
         return None
 
+    def _command(self) -> tuple[list[str], dict[str, str]]:
+        return self.nodes.command(self.spec, self.folder / "model", self.port)
+
+    async def _probe(self) -> bool:
+        return await answers(f"http://127.0.0.1:{self.port}{self.spec.probe_path}")
+
     async def _serve(self) -> str:
-        argv, environment = self.nodes.command(self.spec, self.folder / "model", self.port)
+        argv, environment = self._command()
         path = f"{os.pathsep.join([str(Path(sys.executable).parent), os.environ.get('PATH', '')])}"
         environment = {"PATH": path, "HOME": str(self.folder), **environment}
         name = f"{self.spec.namespace}.{self.name}"
         self.process = process = self.nodes.processes.start(name, argv, environment, cwd=self.folder)
         failures = 0
         while process.running:
-            if await answers(f"http://127.0.0.1:{self.port}{self.spec.probe_path}"):
+            if await self._probe():
                 failures = 0
                 self._say(True, "Ready")
             else:
@@ -147,7 +153,7 @@ class Pod:
                 if not self.ready or failures >= PROBE_FAILURES:
                     self._say(False, "not ready")
             await self._ended(process, PROBE_EVERY if self.ready else 0.2)
-        return f"the model server ended with {process.popen.returncode}: {_last_line(process)}"
+        return f"the process ended with {process.popen.returncode}: {_last_line(process)}"
 
     async def _ended(self, process: Process, seconds: float) -> None:
         end = time.monotonic() + seconds

