@@ -105,10 +105,25 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("--branch", default="HEAD", help="the branch to audit (default: what is checked out)")
     _json(audit)
 
-    backtest = command("backtest", _backtest, "try a plan on a history: JSON lines in, JSON lines out")
+    _history(command("backtest", _backtest, "try a plan on a history: JSON lines in, JSON lines out"))
+    _study(command("simulate", _simulate, "what the gate and others do to good and bad canaries, by simulation"))
+    return parser
+
+
+def _history(backtest: argparse.ArgumentParser) -> None:
     backtest.add_argument("--plan", required=True, type=Path, metavar="FILE", help="a plan, such as apps/credit/rollout.yaml")
     backtest.add_argument("--follow", action="store_true", help="answer every line as it comes")
-    return parser
+
+
+def _study(simulate: argparse.ArgumentParser) -> None:
+    simulate.add_argument("--scenarios", type=Path, metavar="FILE", help="scenarios (default: the published ones)")
+    simulate.add_argument("--policies", metavar="A,B", help="only these, such as ours,flagger (default: all)")
+    simulate.add_argument("--runs", type=int, default=1000, metavar="N", help="rollouts per scenario and policy (default: 1000)")
+    simulate.add_argument("--seed", type=int, default=1, metavar="S", help="another seed, other draws (default: 1)")
+    form = simulate.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="for machines")
+    form.add_argument("--markdown", action="store_true", help="for a document")
+    simulate.add_argument("--plot", type=Path, metavar="FILE", help="also a picture, such as gate.svg")
 
 
 def _release(parser: argparse.ArgumentParser) -> None:
@@ -216,6 +231,16 @@ def _backtest(chosen: argparse.Namespace) -> int:
     from rollout.backtest import run  # noqa: PLC0415
 
     return run(chosen.plan, sys.stdin, sys.stdout)
+
+
+def _simulate(chosen: argparse.Namespace) -> int:
+    try:
+        from rollout.simulate.command import run  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if error.name != "numpy":
+            raise
+        raise BadInput("simulate", "", "needs numpy, which the controller does not: pip install 'rollout[simulate]'") from None
+    return run(chosen)
 
 
 def _run(chosen: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ STAGES = [
     ("models: trained, saved, served", pytest("tests/model")),
     ("the loop: real git, real Prometheus, faults", pytest("-n", "2", "--dist", "loadfile", "tests/loop")),
     ("the lab: real model servers, real Envoy, real Prometheus", pytest("tests/lab")),
+    ("the simulator: its twin is the gate, each policy by hand", pytest("-n", "2", "tests/simulate")),
     ("bench: what it measures, not how fast", pytest("tests/bench")),
     ("the demo's story", pytest("tests/demo")),
 ]

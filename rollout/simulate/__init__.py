@@ -1,0 +1,17 @@
+"""How often a gate kills a good model, and how many requests a bad one hurts before it is gone: measured by simulation.
+
+    rollout simulate [--scenarios FILE] [--policies ours,flagger] [--runs N] [--seed S] [--json | --markdown] [--plot FILE]
+
+| file           | what it knows                                                                       |
+|----------------|-------------------------------------------------------------------------------------|
+| scenarios.yaml | the published scenarios                                                             |
+| scenario.py    | what a scenario may say                                                             |
+| world.py       | who asks whom, and what fails                                                       |
+| twin.py        | the production gate for many rollouts at once, equal to rollout.gate                |
+| policies.py    | ours, and the gates people use today, with their sources and their delays           |
+| study.py       | the closed loop, and the figures with their intervals                               |
+| report.py      | tables and pictures                                                                 |
+| command.py     | the command                                                                         |
+
+numpy does the work. The controller does not have it: nothing else in rollout imports this package.
+"""
