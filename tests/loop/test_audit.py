@@ -48,7 +48,7 @@ def test_a_walk_an_abort_and_a_rollback(world: World) -> None:
     started = next(commit.id for commit in world.repository.log() if commit.subject == "credit: start 2")
     world.repository.revert(started, world.now)
     world.run(30)
-    assert world.repository.written()[-1] == "credit(prod): tidy stable 2 -> 1, canary 0 -> 0 %"
+    assert world.repository.written()[-1] == "credit(prod): tidy stable 2 -> 1"
     agrees(world)
 
 

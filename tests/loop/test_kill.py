@@ -86,11 +86,13 @@ def finish(process: Popen[str]) -> str:
 
 
 def at_every_commit(world: World, walk: Walk, disturb: Callable[[], None], machine: Machine) -> None:
-    """Walk again; at every moment of a commit, disturb, and then run undisturbed."""
+    """Walk again; at every moment of a commit, disturb, and then run undisturbed, in this process as it is quicker."""
     for moment in walk.times:
         world.pass_time(moment - world.now)
         disturb()
-        finish(once(world, machine))
+        controller = world.fresh(cache=machine.home / "cache")
+        assert not controller.tick().hold_all
+        controller.repo.close()
     assert world.repository.written() == SUBJECTS
     assert world.repository.head() == walk.head
 
@@ -150,7 +152,7 @@ def test_killed_while_the_server_takes_the_push(undisturbed: Walk, world: World,
         process.kill()
         process.wait()
         machine.go.touch()
-        wait(lambda: world.repository.head() != before, "the push")
+        wait(lambda: world.repository.head() != before and not (world.repository.path / "HEAD.lock").exists(), "the push")
         machine.kill(process)
 
     at_every_commit(world, undisturbed, disturb, machine)

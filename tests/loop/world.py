@@ -153,10 +153,10 @@ class World:
         for part in (self.proxy, self.argocd, self.prometheus):
             part.stop()
 
-    def fresh(self, **changed: Any) -> Controller:
-        """Return a controller that knows nothing: an own clone, an own cache."""
+    def fresh(self, cache: Path | None = None, **changed: Any) -> Controller:
+        """Return a controller that knows nothing: an own clone, an own cache, or one that is there already."""
         self._made += 1
-        repo = clone(self.repository.url, self.home / f"cache-{self._made}", "main", {})
+        repo = clone(self.repository.url, cache or self.home / f"cache-{self._made}", "main", {})
         prometheus = Prometheus(Service("prometheus", self.proxy.url, patience=self.patience))
         argocd = ArgoCD(Service("argocd", self.argocd.url))
         given = {"settings": self.settings, "clock": lambda: self.now, **changed}
