@@ -67,5 +67,7 @@ def subject(decision: Decision, release: Release) -> str:
     if decision.change is Change.STABLE:
         return f"{head}: stable {release.stable.version} -> {version}"
     if decision.change is Change.TIDY:
-        return f"{head}: tidy stable {release.stable.version} -> {version}, canary {release.canary} -> 0 %"
+        lag = [f"stable {release.stable.version} -> {version}"] if not release.stable.runs_like(release.model) else []
+        lag += [f"canary {release.canary} -> 0 %"] if release.canary else []
+        return f"{head}: tidy {', '.join(lag)}"
     return f"{head}: close canary {version}{aborts}"

@@ -90,7 +90,7 @@ def test_a_start_that_inherits_traffic_is_refused_and_forced_in_it_is_taken_out(
     walk = desk.state().walk
     assert walk is not None
     assert walk.vetoed == "the start of 9 inherited a canary at 25 %"
-    subjects = ["canary 9 at 0 %", "close canary 9", "tidy stable 7 -> 7, canary 25 -> 0 %"]
+    subjects = ["canary 9 at 0 %", "close canary 9", "tidy canary 25 -> 0 %"]
     assert desk.settle() == [*(f"credit(prod): {one}" for one in subjects), "at rest on 7"]
     assert desk.id(f"HEAD:{FOLDER}") == desk.id(f"squash/before:{FOLDER}")
     desk.git("switch", "--quiet", "--detach", forced)
