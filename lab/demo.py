@@ -6,14 +6,12 @@ means that all of it did. What is left in out/demo/: report.html, report.json, r
 
 import asyncio
 import itertools
-import re
 import shutil
 import sys
 import time
 from pathlib import Path
 
 from lab import models, report
-from lab.models import Trained
 from lab.narrate import Narrator, say
 from lab.people import AUTHOR
 from lab.processes import LabError
@@ -40,7 +38,7 @@ async def first_versions(demo: Demo) -> None:
     for app in APPS:
         for name in ("model", "stable"):
             path = f"{folder(app)}/{name}.yaml"
-            files[path] = _named(world.people.folder / path, demo.trained[app, "1"])
+            files[path] = models.named((world.people.folder / path).read_text(), demo.trained[app, "1"])
     demo.base = await world.people.commit("The models that were trained here: version 1 of every app", files)
     world.serve()
     await world.healthy(*(f"{app}-prod" for app in APPS), within=90)
@@ -50,15 +48,6 @@ async def first_versions(demo: Demo) -> None:
     await world.start_controller()
     for app in APPS:
         await demo.at_rest(app, "1", 30)
-
-
-def _named(path: Path, found: Trained) -> str:
-    """A release file that names a trained version; only the three lines change."""
-    values = {"version": f'"{found.wanted.version}"', "modelUri": found.wanted.uri, "sha256": found.sha256}
-    text = path.read_text()
-    for key, value in values.items():
-        text = re.sub(rf"(?m)^(  {key}:).*$", rf"\1 {value}", text)
-    return text
 
 
 async def good_versions(demo: Demo) -> None:

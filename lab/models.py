@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -50,6 +51,14 @@ class Trained:
     data: str
     cached: bool
     seconds: float
+
+
+def named(text: str, found: Trained) -> str:
+    """A release file's text that names a trained version; only the three lines change."""
+    values = {"version": f'"{found.wanted.version}"', "modelUri": found.wanted.uri, "sha256": found.sha256}
+    for key, value in values.items():
+        text = re.sub(rf"(?m)^(  {key}:).*$", rf"\1 {value}", text)
+    return text
 
 
 def _key(parts: Iterable[str]) -> str:
