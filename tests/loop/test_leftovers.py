@@ -26,7 +26,7 @@ def third(make_world: Make, leftovers: Callable[[World], list[Sample]], begin: i
     world.start("credit", "2")
     world.until(lambda: world.repository.written()[-1:] == ["credit(prod): close canary 2"], within=300)
     world.repository.start("credit", "3", world.now + 10)
-    for _ in range(12):
+    for _ in range(10):
         world.pass_time(WIDTH)
         if samples := leftovers(world):
             world.prometheus.write(samples)
