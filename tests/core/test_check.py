@@ -37,6 +37,11 @@ CHANGES = {
         rolling(0, stable="6"),
         "stable.yaml: spec.version: is '6' at the start; '7' would be right",
     ),
+    "a start of the version that runs": (
+        [OLD],
+        rolling(0, "7"),
+        "kustomization.yaml: components: in-rollout, but 7 runs already; at-rest would be right, or a revert of its pull request",
+    ),
     "straight to another version": ([OLD], NEW, f"model.yaml: spec.version: is '8' {STRAIGHT}"),
     "back to a version that ran before": (COMPLETED, at_rest("7", stable="8"), ""),
     "a revert of the start, warming": ([OLD, rolling(0)], OLD, ""),
