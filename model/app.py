@@ -1,32 +1,38 @@
-"""What the two apps have in common: train, evaluate, predict, and the files of a version.
+"""What the two apps have in common: train, predict, and the files of a version.
 
-An app is a value (`App`): its raw columns, where its rows come from, its derived features and its learner. A learner
-is two functions over the bytes of a model file, so the training side predicts from the very bytes that are served.
+An app is a value (`App`): its raw columns, where its rows come from, its derived features and how each learner is set. A
+version is one learner's work on one app; which, its files say themselves.
 
-Rules. A fixed fifth of the rows is held out, the same for every version and seed: those rows play production. A version
-may be trained on a slice (`keep`); it is evaluated on the held-out rows of that slice, as its author would. The encoder
-learns its categories from all rows of the slice, held out or not: a vocabulary carries no labels.
+Rules. A fixed fifth of the rows is held out, the same for every version and seed: those rows play production, and no choice is
+made on them. A version may be trained on a slice (`keep`); it is evaluated on the held-out rows of that slice, as its author
+would. The encoder learns its categories from all rows of the slice, held out or not: a vocabulary carries no labels.
+
+Without a number of rounds the training rows are folded: each fold says, by early stopping, how many rounds were best for it;
+their mean is taken. What the folds predict for the rows they did not see calibrates probabilities and sets the threshold above
+which a case is flagged (the best F1 there).
 """
 
+import hashlib
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from model import artifact
-from model.features import Derive, Matrix, Ranks, Vector, fit_encoder, matrix, ranks
+from model import artifact, calibrate, learners
+from model.features import Feature, Matrix, Ranks, Vector, fit_encoder, matrix, ranks
+from model.learners import Learner, Parameters, Predict
+from model.scores import best_threshold
 from model.table import BadInput, Column, Table, Value, check, take
 
 NAMES = ("credit", "savings")
 SELFTEST_ROWS = 8
 HOLDOUT = 5  # one row in five
+FOLDS = 4
 SPLIT_SEED = 20240101  # not a setting: every version shares the same held-out rows
-
-Predict: TypeAlias = Callable[[Matrix], Vector]
 
 
 @dataclass(frozen=True)
@@ -37,23 +43,58 @@ class Data:
     target: Vector
     origin: str
 
+    @property
+    def sha256(self) -> str:
+        """What names these rows, in this order."""
+        plain = {"table": {name: list(values) for name, values in self.table.items()}, "target": self.target.tolist()}
+        return hashlib.sha256(artifact.as_json(plain)).hexdigest()
+
 
 @dataclass(frozen=True)
 class App:
-    """Everything that differs between apps."""
+    """Everything that differs between apps. schema: raised by whoever changes columns or features."""
 
     name: str
     columns: tuple[Column, ...]
+    target: Column
+    features: tuple[Feature, ...]
+    schema: int
     load: Callable[[str | None], Data]  # the setting says where from; None = the app's own order
-    derive: Derive
-    fit: Callable[[Matrix, Vector, int, int], bytes]  # matrix, target, seed, rounds -> model file
-    open: Callable[[bytes], Predict]
-    file: str  # name of the model file, MLServer's convention
+    learners: Mapping[str, Parameters]  # the first is what `train` uses unless told
+    period: str  # of the rows, for people
+    limits: str  # what a version must not be used for, for people
     output: str  # name of the predicted tensor
     metric: str
     score: Callable[[Vector, Vector], float]  # target, predictions
     naive: Callable[[Vector], float]  # target -> the score of knowing nothing
+    groups: Mapping[str, Callable[[Table], list[str]]] = field(default_factory=dict)  # who must be served alike
     rounds: int = 200
+
+    @property
+    def probability(self) -> bool:
+        """Whether a prediction is a probability; otherwise it is an amount."""
+        return self.target.categories == (0, 1)
+
+    @property
+    def fields(self) -> list[dict[str, Any]]:
+        """The schema, raw and derived, as training, serving and whoever watches for drift read it; a part of every version."""
+        raw = [
+            {
+                "name": column.name,
+                "kind": "raw",
+                "type": column.datatype,
+                **({"categories": list(column.categories)} if column.categories else {"low": column.low, "high": column.high}),
+                "missing": "refused",
+            }
+            for column in self.columns
+        ]
+        return raw + [_field(feature) for feature in self.features]
+
+
+def _field(feature: Feature) -> dict[str, Any]:
+    bounds = {name: value for name, value in (("low", feature.low), ("high", feature.high)) if np.isfinite(value)}
+    plain = {"name": feature.name, "kind": "derived", "type": "FP64", "unit": feature.unit, "formula": feature.formula}
+    return {**plain, **bounds, "missing": "cannot be"}
 
 
 @dataclass(frozen=True)
@@ -63,6 +104,7 @@ class Trained:
     files: Mapping[str, bytes]
     rows: int
     held_out: int
+    rounds: int
     value: float
     baseline: float
 
@@ -72,17 +114,24 @@ class Model:
     """A version opened for predicting."""
 
     app: App
+    learner: Learner
+    content: bytes
     encoder: Ranks
+    calibration: calibrate.Platt
     predict_matrix: Predict
 
     def predict(self, table: Table, where: str = "request") -> Vector:
         """Raw columns in, one prediction per row out; raises BadInput or UnseenCategory."""
         check(table, self.app.columns, where)
-        return self.predict_matrix(matrix(table, self.app.columns, self.encoder, self.app.derive))
+        return calibrate.calibrated(self.predict_matrix(self.matrix(table)), self.calibration)
+
+    def matrix(self, table: Table) -> Matrix:
+        """What the learner sees of a checked table."""
+        return matrix(table, self.app.columns, self.encoder, self.app.features)
 
 
 def find(name: str) -> App:
-    """The app of that name. Imported when asked for: a server of one needs not the other's library."""
+    """The app of that name."""
     if name not in NAMES:
         raise BadInput(f"app {name!r} is unknown; must be one of {', '.join(NAMES)}")
     app: App = importlib.import_module(f"model.{name}").APP
@@ -110,35 +159,84 @@ def held_out(app: App, data: Data) -> dict[str, list[Value]]:
     return take(data.table, split(len(data.target))[1], app.columns)
 
 
-def train(app: App, data: Data, seed: int = 1, rounds: int | None = None, keep: Sequence[bool] | None = None) -> Trained:
-    """Train a version on the kept rows and evaluate it on its own held-out rows."""
+def train(
+    app: App,
+    data: Data,
+    seed: int = 1,
+    rounds: int | None = None,
+    keep: Sequence[bool] | None = None,
+    learner: str = "",
+    *,
+    early: bool = False,
+) -> Trained:
+    """Train a version on the kept rows and evaluate it on its own held-out rows. early: let folds say the rounds."""
     training, holdout = ([r for r in part if keep is None or keep[r]] for part in split(len(data.target)))
     if len(set(data.target[training])) < 2 or len(set(data.target[holdout])) < 2:
         raise BadInput(
             f"{app.name}: {len(training)} rows to learn from and {len(holdout)} held out are too few, "
             "or all alike; must be more, with different targets"
         )
+    by = learners.find(learner or next(iter(app.learners)), tuple(app.learners))
+    parameters = app.learners[by.name]
     categories = fit_encoder(take(data.table, training + holdout, app.columns), app.columns)
-    encoder = ranks(categories)
-    rows = take(data.table, training, app.columns)
-    learned = app.fit(matrix(rows, app.columns, encoder, app.derive), data.target[training], seed, rounds or app.rounds)
-    model = Model(app, encoder, app.open(learned))
+    seen = matrix(take(data.table, training, app.columns), app.columns, ranks(categories), app.features)
+    target = data.target[training]
+    rounds, said = folded(by, seen, target, parameters, seed, app) if early else (rounds or app.rounds, {})
+    learned = by.fit(seen, target, parameters, seed, rounds)
+    schema = {
+        "app": app.name,
+        "categories": categories,
+        "data": data.origin,
+        "fields": app.fields,
+        "learner": by.name,
+        "schema": app.schema,
+        **said,
+    }
+    model = _opened(app, learned, schema)
     unseen = take(data.table, holdout, app.columns)
     predicted, actual = model.predict(unseen, "held-out rows"), data.target[holdout]
     few = {name: values[:SELFTEST_ROWS] for name, values in unseen.items()}
     files = {
-        app.file: learned,
-        artifact.SCHEMA: artifact.as_json({"app": app.name, "categories": categories, "data": data.origin}),
+        by.file: learned,
+        artifact.SCHEMA: artifact.as_json(schema),
         artifact.SELFTEST: artifact.as_json({"inputs": few, "expected": predicted[:SELFTEST_ROWS].tolist()}),
     }
-    return Trained(files, len(training), len(holdout), app.score(actual, predicted), app.naive(actual))
+    return Trained(files, len(training), len(holdout), rounds, app.score(actual, predicted), app.naive(actual))
+
+
+def folded(by: Learner, seen: Matrix, target: Vector, parameters: Parameters, seed: int, app: App) -> tuple[int, dict[str, Any]]:
+    """How many rounds, and for probabilities what calibrates them and the threshold: from folds of the training rows."""
+    fold = np.arange(len(target)) % FOLDS  # the rows are in random order already
+    parts = [(fold != one, fold == one) for one in range(FOLDS)]
+    stops = [by.stop((seen[a], target[a]), (seen[b], target[b]), parameters, seed) for a, b in parts]
+    rounds = round(sum(stops) / FOLDS)
+    if not app.probability:
+        return rounds, {}
+    outside = np.zeros(len(target))
+    for learn, judge in parts:
+        outside[judge] = by.open(by.fit(seen[learn], target[learn], parameters, seed, rounds))(seen[judge])
+    slope, shift = calibrate.platt(target, outside)
+    threshold = best_threshold(target, calibrate.calibrated(outside, (slope, shift)))
+    return rounds, {"calibration": [slope, shift], "threshold": threshold}
 
 
 def open_model(folder: Path) -> Model:
-    """Open a version's folder for predicting."""
+    """Open a version's folder for predicting; one whose columns or features are not this code's is refused."""
     schema = artifact.read_json(folder, artifact.SCHEMA)
     app = find(schema["app"])
-    return Model(app, ranks(schema["categories"]), app.open(artifact.read(folder, app.file)))
+    by = schema.get("learner", next(iter(app.learners)))
+    if schema.get("fields") != app.fields:
+        raise BadInput(
+            f"{folder}: its columns and features are not this code's (its schema is {schema.get('schema', 1)}, "
+            f"this code's {app.schema}); must be served by the image it was trained with"
+        )
+    return _opened(app, artifact.read(folder, learners.find(by, tuple(app.learners)).file), schema)
+
+
+def _opened(app: App, content: bytes, schema: Mapping[str, Any]) -> Model:
+    by = learners.find(schema["learner"], tuple(app.learners))
+    slope, shift = schema.get("calibration", calibrate.NONE)
+    return Model(app, by, content, ranks(schema["categories"]), (slope, shift), by.open(content))
 
 
 def selftest(folder: Path) -> tuple[dict[str, list[Value]], list[float]]:

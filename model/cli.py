@@ -43,6 +43,16 @@ def parser() -> argparse.ArgumentParser:
     rows = commands.add_parser("rows", help="print held-out rows as V2 inference requests, one per line")
     rows.add_argument("app", help=_APPS)
     rows.add_argument("--n", type=int, default=1000, help="how many (default 1000)")
+    schema = commands.add_parser(
+        "schema", help="print an app's columns and features as JSON: what may be asked, and what is derived"
+    )
+    schema.add_argument("app", help=_APPS)
+    study = commands.add_parser("study", help="print the figures that features and class weights were chosen by")
+    study.add_argument("app", help="credit")
+    tune = commands.add_parser("tune", help="search for better parameters, within a budget (needs Optuna)")
+    tune.add_argument("app", help=_APPS)
+    tune.add_argument("--learner", required=True, metavar="NAME", help="lightgbm or xgboost")
+    tune.add_argument("--trials", type=int, default=16, metavar="N", help="the budget (default 16)")
     _replay_options(commands.add_parser("replay", help="send held-out rows to a model at a steady rate"))
     return top
 
@@ -54,7 +64,10 @@ def _train_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("app", help=_APPS)
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the version")
     command.add_argument("--seed", type=int, default=1, help="of the learner (default 1); the split never changes")
-    command.add_argument("--rounds", type=int, help="of boosting (default 200)")
+    command.add_argument("--learner", default="", metavar="NAME", help="lightgbm or xgboost (default: the app's own)")
+    rounds = command.add_mutually_exclusive_group()
+    rounds.add_argument("--rounds", type=int, help="of boosting (default 200)")
+    rounds.add_argument("--early", action="store_true", help="as many rounds as folds of the training rows find best; calibrated")
     command.add_argument("--keep", metavar="EXPR", help='train on a slice only, such as "PAY_0 != -2 and AGE < 60"')
     command.add_argument("--json", action="store_true", help="print one JSON object instead of a sentence")
 
@@ -70,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when done, 1 when nothing answered a replay, 2 for bad input, with a message on stderr."""
     options = parser().parse_args(arguments)
     try:
-        return {"train": _train, "digest": _digest, "rows": _rows, "replay": _replay}[options.command](options)
+        return COMMANDS[options.command](options)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -85,7 +98,7 @@ def _train(options: argparse.Namespace) -> int:
     app = find(options.app)
     data = app.load(_setting(app.name))
     keep = kept(options.keep, data.table, app.columns) if options.keep else None
-    trained = train(app, data, options.seed, options.rounds, keep)
+    trained = train(app, data, options.seed, options.rounds, keep, options.learner, early=options.early)
     artifact.write(options.out, trained.files)
     done = {
         "app": app.name,
@@ -143,6 +156,35 @@ def _replay(options: argparse.Namespace) -> int:
     return 1 if counts and set(counts) == {"no answer"} else 0
 
 
+def _schema(options: argparse.Namespace) -> int:
+    app = find(options.app)
+    print(json.dumps({"app": app.name, "schema": app.schema, "target": app.target.name, "fields": app.fields}, indent=1))
+    return 0
+
+
+def _study(options: argparse.Namespace) -> int:
+    if options.app != "credit":
+        raise BadInput(f"app {options.app!r}: has nothing to study; must be credit")
+    app = find(options.app)
+    from model.study import study  # noqa: PLC0415  # credit's own
+
+    study(app, app.load(_setting(app.name)), lambda line: print(line, flush=True))
+    return 0
+
+
+def _tune(options: argparse.Namespace) -> int:
+    from model.tune import SPACE, tune  # noqa: PLC0415
+
+    app = find(options.app)
+    if options.learner not in app.learners or options.trials < 1:
+        raise BadInput(
+            f"--learner = {options.learner}, --trials = {options.trials}: must be {' or '.join(SPACE)}, and at least 1"
+        )
+    data = app.load(_setting(app.name))
+    print(json.dumps(tune(app, data, options.learner, options.trials, 1, lambda line: print(line, flush=True))))
+    return 0
+
+
 def _check_replay(options: argparse.Namespace) -> None:
     url = urllib.parse.urlsplit(options.url)
     if url.scheme not in ("http", "https") or not url.hostname or not url.path.endswith("/infer"):
@@ -151,6 +193,17 @@ def _check_replay(options: argparse.Namespace) -> None:
         raise BadInput(f"--rate = {options.rate:g}: must be above 0 and at most 1000 requests per second")
     if not options.seconds >= 0:
         raise BadInput(f"--seconds = {options.seconds:g}: must be 0 (until told to stop) or more")
+
+
+COMMANDS = {
+    "train": _train,
+    "digest": _digest,
+    "rows": _rows,
+    "schema": _schema,
+    "study": _study,
+    "tune": _tune,
+    "replay": _replay,
+}
 
 
 def _setting(app: str) -> str | None:

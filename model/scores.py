@@ -27,3 +27,11 @@ def mae(target: Vector, predicted: Vector) -> float:
 def mae_of_median(target: Vector) -> float:
     """The mean absolute error of always answering the median: the best that a constant can do."""
     return mae(target, np.full_like(target, np.median(target)))
+
+
+def best_threshold(target: Vector, predicted: Vector) -> float:
+    """The probability from which on flagging a case gives the best F1, in hundredths."""
+    steps = np.arange(0.01, 1.0, 0.01)
+    flagged = predicted[None, :] >= steps[:, None]
+    hits = flagged @ target
+    return round(float(steps[(2 * hits / (flagged.sum(axis=1) + target.sum())).argmax()]), 2)

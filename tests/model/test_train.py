@@ -1,10 +1,11 @@
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from model import artifact, credit, credit_generated, savings
-from model.app import Data, find, held_out, split, train
+from model.app import Data, find, held_out, open_model, split, train
 from model.features import UnseenCategory
 from model.keep import kept
 from model.table import BadInput, check, take
@@ -18,6 +19,36 @@ def test_training_twice_on_the_same_data_gives_the_same_bytes(name, request, tmp
     assert artifact.listing(tmp_path / "one") == artifact.listing(tmp_path / "two")
     artifact.write(tmp_path / "two", train(find(name), data, seed=2, rounds=20).files)
     assert artifact.digest(tmp_path / "one") != artifact.digest(tmp_path / "two")
+
+
+@pytest.mark.parametrize("learner", ["lightgbm", "xgboost"])
+def test_early_stopping_and_calibration_give_the_same_bytes_too_and_probabilities_that_mean_what_they_say(learner, credit_data):
+    one, two = (train(credit.APP, credit_data, learner=learner, early=True) for _ in range(2))
+    assert one.files == two.files
+    schema = json.loads(one.files[artifact.SCHEMA])
+    slope, shift = schema["calibration"]
+    assert (abs(slope - 1) < 0.2, abs(shift) < 0.2, 0.15 < schema["threshold"] < 0.5) == (True, True, True)
+    assert one.rounds < 600
+
+
+def test_a_learner_that_is_unknown_is_refused(credit_data):
+    with pytest.raises(BadInput) as error:
+        train(credit.APP, credit_data, learner="catboost")
+    assert str(error.value) == "learner 'catboost' is unknown; must be one of lightgbm, xgboost"
+
+
+def test_a_version_of_another_schema_is_not_opened(credit_version, tmp_path):
+    files = dict(credit_version.trained.files)
+    schema = json.loads(files[artifact.SCHEMA])
+    artifact.write(
+        tmp_path, {**files, artifact.SCHEMA: artifact.as_json({**schema, "fields": schema["fields"][1:], "schema": 1})}
+    )
+    with pytest.raises(BadInput) as error:
+        open_model(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path}: its columns and features are not this code's (its schema is 1, this code's 2); "
+        "must be served by the image it was trained with"
+    )
 
 
 def test_the_held_out_fifth_is_the_same_for_every_version():
@@ -74,7 +105,7 @@ def test_a_good_version_predicts_for_every_held_out_row(version):
 def test_savings_has_a_bad_version_too(savings_data):
     keep = kept("work != self-employed", savings_data.table, savings.COLUMNS)
     files = train(savings.APP, savings_data, rounds=20, keep=keep).files
-    assert b'"self-employed"' not in files[artifact.SCHEMA]
+    assert "self-employed" not in json.loads(files[artifact.SCHEMA])["categories"]["work"]
     assert 0.07 < 1 - np.mean(keep) < 0.15
 
 

@@ -1,0 +1,62 @@
+"""A pull request's branch, made beside the work tree and not in it: `rollout start` on the commit that is proposed on.
+
+Run again with the same version, it finds its branch as it left it and changes nothing; where the base has moved, the branch is
+made anew on it. Nobody's files are touched.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipelines.text import Proposal, subject
+from rollout.git import Repo, open_here
+from rollout.people import Desk, start
+from rollout.release import Key, ModelVersion
+
+
+@contextmanager
+def tree_at(repo: Repo, commit: str) -> Iterator[Desk]:
+    """A work tree of its own at a commit, gone afterwards; branches made in it stay."""
+    with tempfile.TemporaryDirectory(prefix="propose-") as folder:
+        path = Path(folder) / "tree"
+        repo.run("worktree", "add", "--quiet", "--detach", str(path), commit)
+        try:
+            yield Desk.at(Repo(path, repo.branch, repo.env))
+        finally:
+            repo.run("worktree", "remove", "--force", str(path), check=False)
+            repo.run("worktree", "prune", check=False)
+
+
+def branch_of(key: Key, version: str) -> str:
+    """The branch that proposes a version: one open pull request per release."""
+    return f"train/{key.env}-{key.app}-{version}"
+
+
+def propose(root: Path, base: str, key: Key, model: ModelVersion, body: str = "") -> tuple[str, Proposal]:
+    """Leave a branch that starts `model` on `base`; return its name and what it proposes."""
+    repo = open_here(root)
+    with tree_at(repo, base) as desk:
+        state = desk.state(key)
+        old, plan = state.release.model, desk.history.plan(key)
+        diff = start(desk, key, model, reopen=False)
+        branch = branch_of(key, model.version)
+        tree = desk.repo
+        tree.run("add", "--", key.folder)
+        if _same(tree, branch, base):
+            return branch, Proposal(key, old, model, plan, diff, _vetoes(desk, key))
+        tree.run("commit", "--quiet", "-m", f"{subject(key, model.version)}\n\n{body}")
+        tree.run("branch", "--force", branch, "HEAD")
+    return branch, Proposal(key, old, model, plan, diff, _vetoes(desk, key))
+
+
+def _same(tree: Repo, branch: str, base: str) -> bool:
+    """Whether the branch is there, on this base, with these files."""
+    there = tree.run("rev-parse", "--verify", "--quiet", f"refs/heads/{branch}^", check=False).strip()
+    if there != tree.resolve(base):
+        return False
+    return tree.run("rev-parse", f"refs/heads/{branch}^{{tree}}").strip() == tree.run("write-tree").strip()
+
+
+def _vetoes(desk: Desk, key: Key) -> list[str]:
+    return [f"{veto.model.version} ({veto.reason})" for veto in desk.state(key).vetoes]

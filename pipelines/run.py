@@ -1,0 +1,224 @@
+"""A training run from rows to a branch, on one machine: the steps in order, both learners side by side.
+
+Run again, it goes on where it was left: bytes that are published keep their version, a branch that stands is left as it is,
+and bytes that the release runs already are not proposed.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+from model import artifact, card, store
+from model.app import App, Data, find, open_model, train
+from model.judge import Candidate, Stable, stable_of
+from model.store import Files
+from model.table import BadInput
+from pipelines import steps, text
+from pipelines.propose import propose, tree_at
+from rollout.git import open_here
+from rollout.release import Key, ModelVersion
+
+LIBRARIES = ("lightgbm", "xgboost-cpu", "numpy")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is told. store: URL of the model store; base: the commit to propose on; out: where reports go."""
+
+    root: Path
+    key: Key
+    store: str
+    base: str = "HEAD"
+    out: Path = Path("out/train")
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to. version and branch are empty where nothing was published or proposed."""
+
+    champion: Candidate | None
+    candidates: Sequence[Candidate]
+    version: str
+    uri: str
+    branch: str
+    said: str
+
+
+def run(settings: Settings, setting: str | None) -> Outcome:
+    """Train, judge, publish and propose; leave report.json, the card and the pull request's text in `out`."""
+    began = time.monotonic()
+    app, out = find(settings.key.app), settings.out
+    limits, shop = steps.limits_of(app.name, settings.root), store.opened(settings.store)
+    now = _release(settings)
+    work = out / "work"
+    _empty(work)
+    data = steps.ingest(app.name, setting, work / "rows.json")
+    folders = train_all(app, work, settings.seed)
+    trained = time.monotonic() - began
+    stable = stable_of(f"stable {now.version}", _fetched(shop, app.name, now, work), app, data)
+    found, champion = steps.judge_all(app.name, data, folders, stable, limits)
+    outcome = _published(settings, app, data, shop, found, champion, stable, now)
+    seconds = {"training": round(trained, 1), "all": round(time.monotonic() - began, 1)}
+    (out / "report.json").write_bytes(artifact.as_json(_report(app, data, outcome, settings, seconds)))
+    return outcome
+
+
+def seed(root: Path, key: Key, url: str) -> str:
+    """Publish the version that a release runs, trained again from generated rows, where that gives the bytes it names.
+
+    For a store that is new: the house begins with versions that `python -m model train` made from generated rows.
+    """
+    shop, app = store.opened(url), find(key.app)
+    now = _release(Settings(root, key, url))
+    if now.version in store.versions(shop, app.name):
+        return f"{app.name} {now.version} is published already"
+    with tempfile.TemporaryDirectory() as folder:
+        artifact.write(Path(folder), train(app, app.load("generated")).files)
+        found = artifact.digest(Path(folder))
+        if found != now.sha256:
+            return f"{key} runs {now.version}, sha256 {now.sha256}, which generated rows do not give ({found}): not published"
+        return f"{store.publish(shop, Path(folder), app.name, now.version)} published, sha256 {found}"
+
+
+def _empty(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _release(settings: Settings) -> ModelVersion:
+    """What the release runs at the base."""
+    with tree_at(open_here(settings.root), settings.base) as desk:
+        return desk.state(settings.key).release.model
+
+
+def train_all(app: App, work: Path, seed: int) -> dict[str, Path]:
+    """Train a version by each learner, side by side, each in a process of its own."""
+    folders = {name: work / name for name in app.learners}
+    commands = {
+        name: [
+            sys.executable,
+            "-m",
+            "pipelines",
+            "learn",
+            app.name,
+            name,
+            str(work / "rows.json"),
+            str(folder),
+            "--seed",
+            str(seed),
+        ]
+        for name, folder in folders.items()
+    }
+    running = {name: subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for name, command in commands.items()}
+    for name, process in running.items():
+        said = process.communicate()[1]
+        if process.returncode:
+            raise BadInput(f"{app.name}: {name} ended with {process.returncode}: {said.strip()}")
+    return folders
+
+
+def _fetched(shop: Files, app: str, model: ModelVersion, work: Path) -> Path | None:
+    """The stable version's folder out of the store, where it is published there and is what the release names."""
+    if store.versions(shop, app).get(model.version) != model.sha256:
+        return None
+    store.fetch(shop, app, model.version, work / "stable")
+    return work / "stable"
+
+
+def _published(
+    settings: Settings,
+    app: App,
+    data: Data,
+    shop: Files,
+    found: Sequence[Candidate],
+    champion: Candidate | None,
+    stable: Stable,
+    now: ModelVersion,
+) -> Outcome:
+    if champion is None:
+        failed = [f"{one.name}: {verdict.sentence}" for one in found for verdict in one.verdicts if verdict.outcome == "failed"]
+        return Outcome(None, found, "", "", "", f"no champion, nothing is registered: {'; '.join(failed)}")
+    if champion.sha256 == now.sha256:
+        said = f"{settings.key} runs these very bytes as {now.version}: nothing to propose"
+        return Outcome(champion, found, now.version, now.model_uri, "", said)
+    published = store.versions(shop, app.name)
+    version = next((one for one, sha256 in published.items() if sha256 == champion.sha256), "")
+    version = version or store.next_version({*published, *_named(settings.root, app.name)})
+    uri = store.publish(shop, champion.folder, app.name, version)
+    _cards(settings, app, data, champion, stable, card.Identity(version, uri, data.sha256, _commit(settings.root), _libraries()))
+    wanted = ModelVersion(version, uri, champion.sha256)
+    others = [one for one in found if one is not champion]
+    branch, proposal = propose(settings.root, settings.base, settings.key, wanted)
+    (settings.out / "pull-request.md").write_text(text.body(app, data, champion, others, stable, proposal))
+    return Outcome(champion, found, version, uri, branch, f"{branch} starts {version} in {settings.key}")
+
+
+def _named(root: Path, app: str) -> set[str]:
+    """The versions that any release of the app names in the work tree: their numbers are taken."""
+    files = root.glob(f"overlays/*/{app}/release/model.yaml")
+    return {line.partition('"')[2].rstrip('"') for file in files for line in file.read_text().splitlines() if "version: " in line}
+
+
+def _cards(settings: Settings, app: App, data: Data, champion: Candidate, stable: Stable, identity: card.Identity) -> None:
+    said = card.markdown(app, champion, stable, data, identity)
+    (settings.out / "card.md").write_text(said)
+    (settings.out / "card.html").write_text(card.page(app, said, card.plots(app, open_model(champion.folder), data)))
+
+
+def _commit(root: Path) -> str:
+    repo = open_here(root)
+    changed = repo.run("status", "--porcelain", "--", "model", "pipelines", "requirements").strip()
+    return repo.resolve("HEAD") + (" with changes that are not committed" if changed else "")
+
+
+def _libraries() -> dict[str, str]:
+    return {name: installed(name) for name in LIBRARIES}
+
+
+def _report(app: App, data: Data, outcome: Outcome, settings: Settings, seconds: dict[str, float]) -> dict[str, Any]:
+    best = outcome.champion
+    score = best and best.figures[app.metric]
+    return {
+        "app": app.name,
+        "release": str(settings.key),
+        "data": {"origin": data.origin, "rows": len(data.target), "sha256": data.sha256},
+        "champion": best and best.name,
+        app.metric: score and {"value": score.value, "low": score.low, "high": score.high},
+        "gates": [{"gate": one.gate, "outcome": one.outcome, "sentence": one.sentence} for one in best.verdicts] if best else [],
+        "candidates": [steps.plain(one) for one in outcome.candidates],
+        "version": outcome.version,
+        "uri": outcome.uri,
+        "sha256": best and best.sha256,
+        "branch": outcome.branch,
+        "outcome": outcome.said,
+        "seconds": seconds,
+        "commit": _commit(settings.root),
+    }
+
+
+def show(outcome: Outcome, app: App, out: Path) -> str:
+    """What a person reads at the end of a run."""
+    lines = []
+    for one in outcome.candidates:
+        lines.append(f"{one.name}: {app.metric} {one.figures[app.metric]}")
+        lines += [f"  {verdict.outcome:12} {verdict.gate:12} {verdict.sentence}" for verdict in one.verdicts]
+    if outcome.champion:
+        lines.append(f"champion: {outcome.champion.name}, sha256 {outcome.champion.sha256}")
+    lines.append(outcome.said)
+    if outcome.branch:
+        lines.append(f"text: {out / 'pull-request.md'}; card: {out / 'card.html'}; report: {out / 'report.json'}")
+    return "\n".join(lines)
+
+
+def environment(app: str) -> str | None:
+    """Where the app's rows come from, as for `python -m model`."""
+    return os.environ.get(f"{app.upper()}_DATA") or None

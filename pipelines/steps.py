@@ -1,0 +1,84 @@
+"""The steps of a training run, each from files to files, so that a process here and a pod in a cluster do the same.
+
+| step     | reads                                   | leaves                                                     |
+|----------|-----------------------------------------|------------------------------------------------------------|
+| ingest   | what <APP>_DATA says                    | rows.json: the rows, their origin                          |
+| train    | rows.json                               | the folder of a version, by one learner                    |
+| judge    | rows.json, both versions, the stable's  | report.json: figures, verdicts, champion                   |
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from model import artifact, gates, judge
+from model.app import Data, find, train
+from model.judge import Candidate, Stable
+from model.table import BadInput
+
+
+def write_rows(data: Data, path: Path) -> None:
+    """Write rows as one file, the same bytes for the same rows."""
+    plain = {"table": {name: list(values) for name, values in data.table.items()}, "target": data.target.tolist()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(artifact.as_json({**plain, "origin": data.origin}))
+
+
+def read_rows(path: Path) -> Data:
+    """Read what `write_rows` wrote."""
+    plain = json.loads(path.read_bytes())
+    return Data(plain["table"], np.array(plain["target"], dtype=np.float64), plain["origin"])
+
+
+def ingest(app: str, setting: str | None, out: Path) -> Data:
+    """Take the app's rows in."""
+    data = find(app).load(setting)
+    write_rows(data, out)
+    return data
+
+
+def learn(app: str, learner: str, rows: Path, seed: int, out: Path) -> None:
+    """Train one version by one learner."""
+    artifact.write(out, train(find(app), read_rows(rows), seed, learner=learner, early=True).files)
+
+
+def limits_of(app: str, root: Path) -> dict[str, float]:
+    """The gates of an app, as its folder says."""
+    where = f"apps/{app}/gates.yaml"
+    try:
+        return gates.read(yaml.safe_load((root / where).read_text()), where)
+    except OSError as error:
+        raise BadInput(f"{where}: cannot be read ({error.strerror}); every app that is trained has gates") from error
+    except yaml.YAMLError as error:
+        raise BadInput(f"{where}: is no YAML: {' '.join(str(error).split())}") from error
+
+
+def judge_all(
+    app: str, data: Data, folders: Mapping[str, Path], stable: Stable, limits: Mapping[str, float]
+) -> tuple[list[Candidate], Candidate | None]:
+    """Judge every version on the same rows; return all, and the champion if there is one."""
+    of = find(app)
+    found = [judge.judged(name, folder, of, data, stable, limits) for name, folder in folders.items()]
+    scores = {one.name: one.figures[of.metric].value for one in found}
+    verdicts = {one.name: one.verdicts for one in found}
+    best = gates.champion(scores, verdicts, higher=of.probability)
+    return found, next((one for one in found if one.name == best), None)
+
+
+def plain(candidate: Candidate) -> dict[str, Any]:
+    """What a report says of one version."""
+    return {
+        "learner": candidate.name,
+        "sha256": candidate.sha256,
+        "figures": {name: asdict(figure) for name, figure in candidate.figures.items()},
+        "threshold": candidate.threshold,
+        "gates": [asdict(verdict) for verdict in candidate.verdicts],
+        "gaps": {name: asdict(figure) for name, figure in candidate.served.gaps.items()},
+        "milliseconds": round(candidate.milliseconds, 3),
+        "bytes": candidate.size,
+    }
