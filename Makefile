@@ -4,7 +4,7 @@ PY := .venv/bin/python
 
 .PHONY: help
 help: ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 .PHONY: setup
 setup: ## install everything, pinned, into .venv and .cache; leaves .venv/bin/rollout
@@ -29,3 +29,7 @@ check: setup ## lint, types, import directions, coverage of the core, the reposi
 .PHONY: bench
 bench: setup ## what a tick costs, at 100, 1 000 and 10 000 releases
 	@$(PY) -m bench
+
+.PHONY: bench-gate
+bench-gate: setup ## how often the gate is wrong, beside the gates people use today; writes docs/gate.md's tables and picture
+	@$(PY) -m bench.gate

@@ -38,6 +38,7 @@ import yaml
 from rollout import plan as plans
 from rollout import release as releases
 from rollout.errors import BadInput
+from rollout.plan import Plan
 from rollout.release import Key, ModelVersion, Release, Toggle
 from rollout.state import State
 
@@ -89,7 +90,7 @@ def _release(tree: Tree, key: Key, seen: dict[tuple[str, ...], Key]) -> Iterator
         return
     try:
         releases.parse_key(str(key))
-        _plan(tree, key)
+        plan_of(tree, key)
         release = releases.parse(key, tree.release_texts(key))
     except BadInput as error:
         yield error
@@ -102,10 +103,12 @@ def _release(tree: Tree, key: Key, seen: dict[tuple[str, ...], Key]) -> Iterator
             yield from _render(render, release, toggle, seen if toggle is release.toggle else {})
 
 
-def _plan(tree: Tree, key: Key) -> None:
+def plan_of(tree: Tree, key: Key) -> Plan | None:
+    """Return a release's plan, None when its app has none, which is told once per app."""
     path = f"apps/{key.app}/rollout.yaml"
-    if path in tree.texts:  # a missing one is told once per app
-        plans.parse(key.app, tree.texts[path], key.env, tree.texts.get(common(key.env)))
+    if path not in tree.texts:
+        return None
+    return plans.parse(key.app, tree.texts[path], key.env, tree.texts.get(common(key.env)))
 
 
 def _render(text: str, release: Release, toggle: Toggle, seen: dict[tuple[str, ...], Key]) -> Iterator[BadInput]:

@@ -8,21 +8,25 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from rollout import check
+from rollout import check, propose
 from rollout import release as releases
 from rollout.check import Tree
 from rollout.errors import BadInput
+from rollout.follow import HISTORY
 from rollout.git import Repo, open_here
 from rollout.history import History
 from rollout.prometheus import Prometheus
 from rollout.release import Key, Release, Toggle
+from rollout.samples import LOOKBACK
 
 _RENDERED = ("overlays", "apps", "base")
 _READ = ("overlays", "apps", "argocd")
+WIDTH = 15.0  # seconds per batch, as the controller's default
 _KUBECTL = re.compile(r'E\d{4} .*"command failed" err=(".*")')  # how kubectl wraps what kustomize says
 
 
@@ -36,17 +40,36 @@ def run(root: Path, base: str | None, prometheus: Prometheus | None, *, as_json:
     found = check.problems(tree)
     if base is not None:
         found += _changes(open_here(root), tree, base)
-    keys = tree.release_keys()
+    keys, warnings = tree.release_keys(), list[str]()
     if prometheus is not None:
         found += check.unwatched(tree, prometheus.watched(keys))
+        warnings = _quiet(tree, prometheus)
     if as_json:
         plain = [{"file": one.where, "field": one.field, "problem": one.problem} for one in found]
-        print(json.dumps({"releases": [str(key) for key in keys], "problems": plain}, indent=2))
+        print(json.dumps({"releases": [str(key) for key in keys], "problems": plain, "warnings": warnings}, indent=2))
     else:
         for problem in found:
             print(problem)
+        for warning in warnings:
+            print(f"warning: {warning}")
         print(f"{_number(len(keys), 'release')}, {_number(len(found), 'problem')}")
     return 2 if found else 0
+
+
+def _quiet(tree: Tree, prometheus: Prometheus) -> list[str]:
+    """What plans cannot show at the traffic of the last half hour."""
+    until = time.time() // WIDTH * WIDTH
+    begin = until - HISTORY
+    versions = {}
+    for key, release in _readable((key, tree.release_texts(key)) for key in tree.release_keys()).items():
+        versions[key] = (release.model if release.toggle is Toggle.AT_REST else release.stable).version
+    readings = prometheus.read(versions, {}, begin - LOOKBACK, until, WIDTH)
+    pieces = ((one.after, one.until, one.found) for one in readings)
+    found = []
+    for key, traffic in propose.measured(pieces, versions, begin, until, WIDTH).items():
+        plan = check.plan_of(tree, key)
+        found += [f"{key}: {text}" for text in propose.warnings(plan, traffic)] if plan else []
+    return found
 
 
 def _number(count: int, word: str) -> str:

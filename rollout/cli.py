@@ -106,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     _json(audit)
 
     _history(command("backtest", _backtest, "try a plan on a history: JSON lines in, JSON lines out"))
+    _proposal(command("plan", _plan, "propose steps for a service's traffic, or say what a plan's steps can show at it"))
     _study(command("simulate", _simulate, "what the gate and others do to good and bad canaries, by simulation"))
     return parser
 
@@ -113,6 +114,14 @@ def _parser() -> argparse.ArgumentParser:
 def _history(backtest: argparse.ArgumentParser) -> None:
     backtest.add_argument("--plan", required=True, type=Path, metavar="FILE", help="a plan, such as apps/credit/rollout.yaml")
     backtest.add_argument("--follow", action="store_true", help="answer every line as it comes")
+
+
+def _proposal(plan: argparse.ArgumentParser) -> None:
+    plan.add_argument("--traffic", required=True, type=float, metavar="RPS", help="requests per second")
+    plan.add_argument(
+        "--baseline", required=True, type=float, metavar="P", help="the part of them that stable fails, such as 0.002"
+    )
+    plan.add_argument("--plan", type=Path, metavar="FILE", help="say what this plan's steps can show, instead of proposing some")
 
 
 def _study(simulate: argparse.ArgumentParser) -> None:
@@ -231,6 +240,25 @@ def _backtest(chosen: argparse.Namespace) -> int:
     from rollout.backtest import run  # noqa: PLC0415
 
     return run(chosen.plan, sys.stdin, sys.stdout)
+
+
+def _plan(chosen: argparse.Namespace) -> None:
+    from rollout import propose  # noqa: PLC0415
+    from rollout.backtest import read_plan  # noqa: PLC0415
+    from rollout.gate.power import Traffic  # noqa: PLC0415
+
+    for name, high in (("traffic", 1e6), ("baseline", 1.0)):
+        if not 0 < getattr(chosen, name) < high:
+            raise BadInput(f"--{name}", "", f"is {getattr(chosen, name):g}; a number above 0 and below {high:g} would be right")
+    traffic = Traffic(chosen.traffic, chosen.baseline)
+    if chosen.plan is None:
+        print(propose.proposed(plans.Gates(), traffic), end="")
+        return
+    plan = read_plan(chosen.plan)
+    for step in plan.steps[:-1]:
+        print(f"{step.canary} %: {propose.told(plan.gates, traffic, step.canary, step.dwell)}")
+    for warning in propose.warnings(plan, traffic):
+        print(f"warning: {warning}")
 
 
 def _simulate(chosen: argparse.Namespace) -> int:

@@ -4,7 +4,10 @@ import sys
 
 from tests.stages import run, tool
 
-CORE = ("errors", "document", "release", "plan", "state", "decide", "change", "samples", "follow", "record", "history", "check")
+CORE = (
+    "errors", "document", "release", "plan", "state", "decide", "change", "samples", "follow", "record", "history", "check",
+    "propose",
+)  # fmt: skip
 INCLUDE = ",".join(f"rollout/{name}.py" for name in (*CORE, "gate/*"))
 
 STAGES = [

@@ -19,6 +19,7 @@ randomness.
 | wealth.py     | bets, their start times, how wealth grows                                  |
 | dispersion.py | errors come in clumps: by how much                                         |
 | sentence.py   | verdicts in words and numbers                                              |
+| power.py      | what a step can show at a service's traffic; decides nothing               |
 """
 
 from __future__ import annotations

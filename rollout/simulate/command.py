@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,5 +57,4 @@ def _made(scenarios: Sequence[Scenario], policies: Sequence[str], chosen: Namesp
         if not quiet:
             print(report.line(row), flush=True)
 
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return study.table(scenarios, policies, chosen.runs, chosen.seed, cores, told)
+    return study.table(scenarios, {name: POLICIES[name] for name in policies}, chosen.runs, chosen.seed, told)

@@ -3,7 +3,7 @@
 | key     | default  | meaning                                                                                          |
 |---------|----------|--------------------------------------------------------------------------------------------------|
 | name    |          | a sentence, unique                                                                               |
-| truth   |          | same: canary <= stable in every batch; mean: only on average; worse: it is harmful               |
+| truth   |          | same: canary <= stable in every batch; tolerated: not so, but nobody minds; worse: it is harmful |
 | rate    |          | requests per second, all arms together                                                           |
 | load    | constant | wave: amplitude 0..1 within `period`; burst: sd of a gamma factor, new in every batch            |
 | errors  |          | stable's error rate                                                                              |
@@ -33,7 +33,7 @@ from rollout.document import Fields, head, kind_of, load, one_of
 from rollout.errors import BadInput
 from rollout.plan import seconds
 
-TRUTHS = ("same", "mean", "worse")
+TRUTHS = ("same", "tolerated", "worse")
 
 
 @dataclass(frozen=True, slots=True)

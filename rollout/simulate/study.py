@@ -13,15 +13,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from math import log, sqrt
 from typing import NamedTuple
+from zlib import crc32
 
 import numpy as np
 
-from rollout.simulate.policies import ABORT, COMPLETE, NOTHING, POLICIES, STEPS, Policy, Start
+from rollout.simulate.policies import ABORT, COMPLETE, NOTHING, STEPS, Policy, Start
 from rollout.simulate.scenario import Scenario
 from rollout.simulate.twin import Flags, Floats, Ints
 from rollout.simulate.world import WIDTH, World
@@ -189,24 +191,39 @@ def divergence(p: float, q: float) -> float:
     return p * log(p / q) + (1 - p) * log((1 - p) / (1 - q))
 
 
+class Work(NamedTuple):
+    """One row to make. stream: rows of one stream and scenario see the same draws as long as they decide the same."""
+
+    scenario: Scenario
+    policy: str
+    make: Make
+    runs: int
+    seed: int
+    stream: str
+
+
 def table(
-    scenarios: Sequence[Scenario], policies: Sequence[str], runs: int, seed: int, processes: int, told: Callable[[Row], None]
+    scenarios: Sequence[Scenario],
+    policies: Mapping[str, Make],
+    runs: int,
+    seed: int,
+    told: Callable[[Row], None],
+    stream: str = "",
 ) -> list[Row]:
-    """All scenarios under all policies, as many processes as given; `told` hears of every row as it is done."""
-    work = [
-        (scenario, name, [min(CHUNK, runs - begin) for begin in range(0, runs, CHUNK)], (seed, i, list(POLICIES).index(name)))
-        for i, scenario in enumerate(scenarios)
-        for name in policies
-    ]
+    """All scenarios under all policies, on all cores; `told` hears of every row as it is done. stream: one for all policies."""
+    work = [Work(scenario, name, make, runs, seed, stream or name) for scenario in scenarios for name, make in policies.items()]
     rows = []
-    with ProcessPoolExecutor(processes) as pool:
-        for made in pool.map(_row, work):
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for made in pool.map(made_row, work):
             told(made)
             rows.append(made)
     return rows
 
 
-def _row(work: tuple[Scenario, str, list[int], tuple[int, ...]]) -> Row:
-    scenario, name, sizes, seed = work
-    parts = [run(scenario, POLICIES[name], size, (*seed, chunk)) for chunk, size in enumerate(sizes)]
-    return row(scenario, name, Ended(*(np.concatenate(columns) for columns in zip(*parts, strict=True))))
+def made_row(work: Work) -> Row:
+    """Make one row, in chunks that fit the processor's cache."""
+    name = work.scenario.name
+    seed = (work.seed, crc32(name.encode()), crc32(work.stream.encode()))
+    sizes = [min(CHUNK, work.runs - begin) for begin in range(0, work.runs, CHUNK)]
+    parts = [run(work.scenario, work.make, size, (*seed, chunk)) for chunk, size in enumerate(sizes)]
+    return row(work.scenario, work.policy, Ended(*(np.concatenate(columns) for columns in zip(*parts, strict=True))))

@@ -408,7 +408,8 @@ class Gate(Kept):
         """fold._counts."""
         few, prior = self.rules.step_prior, self.rules.share_prior
         so_far = (self.canary + few * self.traffic / 100) / (self.requests + few)
-        found: Floats = (now.n_c + prior * so_far) / (now.n_c + now.n_s + prior)
+        with np.errstate(invalid="ignore"):  # no request and no prior
+            found: Floats = (now.n_c + prior * so_far) / (now.n_c + now.n_s + prior)
         return found
 
     def _move(self, who: Flags, begin: float, seconds: float, now: Counts) -> Flags:

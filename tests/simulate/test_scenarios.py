@@ -35,7 +35,7 @@ def test_every_key_has_its_meaning():
 
 def test_the_published_scenarios_are_read_and_cover_what_they_must():
     found = read(None)
-    assert {scenario.truth for scenario in found} == {"same", "mean", "worse"}
+    assert {scenario.truth for scenario in found} == {"same", "tolerated", "worse"}
     assert min(scenario.rate for scenario in found) == 0.05
     assert max(scenario.rate for scenario in found) == 1000
 
