@@ -22,6 +22,10 @@ lab: setup ## leave the lab running, with things to try
 test: check ## every check and every test
 	@$(PY) -m tests
 
+.PHONY: e2e
+e2e: setup ## the same against a real control plane: Argo CD on a Kubernetes API server, built once; leaves out/e2e/
+	@$(PY) -m tests.e2e
+
 .PHONY: check
 check: setup ## lint, types, import directions, coverage of the core, the repository's own releases
 	@$(PY) -m tests.check

@@ -11,6 +11,7 @@ import hmac
 import json
 import os
 import secrets
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,7 +41,7 @@ class Remote:
     users: dict[str, User] = field(default_factory=dict)
     hooks: list[str] = field(default_factory=list)  # URLs that get the webhook
     hook_secret: str = field(default_factory=lambda: secrets.token_hex(20))
-    pushes: list[tuple[str, str]] = field(default_factory=list)  # who, commit
+    pushes: list[tuple[str, str, float]] = field(default_factory=list)  # who, commit, when
     _runner: web.AppRunner | None = None
     _sending: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -92,7 +93,7 @@ class Remote:
         before = await self.head()
         answer = await self._backend(request, user)
         if pushing and request.method == "POST" and (after := await self.head()) != before:
-            self.pushes.append((user.name, after))
+            self.pushes.append((user.name, after, time.time()))
             task = asyncio.create_task(self._tell(before, after))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)

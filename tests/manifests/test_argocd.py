@@ -137,3 +137,10 @@ def test_root_is_applied_by_hand_and_names_the_rest():
     assert root["spec"]["source"]["path"] == "argocd"
     kinds = [item["kind"] for item in rendered(ARGOCD)]
     assert sorted(kinds) == sorted(["AppProject"] * 3 + ["ApplicationSet"] * 2 + ["Application"])
+
+
+def test_what_serves_outside_dev_goes_only_when_a_person_confirms():
+    for folder in (ROOT / "overlays").glob("*/*/release"):
+        (sdep,) = (item for item in rendered(folder.parent) if item["kind"] == "SeldonDeployment")
+        options = sdep["metadata"].get("annotations", {}).get("argocd.argoproj.io/sync-options", "")
+        assert options == ("" if folder.parts[-3] == "dev" else "Prune=confirm,Delete=confirm"), folder

@@ -1,0 +1,208 @@
+"""What the stories are told in: releases of their own on one control plane, people's and bots' git, and what was seen when."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lab import models
+from lab.controlplane import api as kube
+from lab.controlplane import argocd
+from lab.controlplane.world import BRANCH, ControlPlane
+from lab.models import Wanted
+from lab.people import People
+from lab.processes import until
+from lab.render import command
+from lab.setting import PLAN
+from lab.story import Commit, Seconds, folder, now, release_log, walk
+
+ROLLOUT = str(Path(sys.executable).parent / "rollout")
+SHA = "ab" * 32  # the tiny server checks none
+REAL = ("credit", "savings")
+ENVIRONMENTS = ("dev", "staging", "prod")
+VERSIONS = (
+    Wanted("credit", "1"),
+    Wanted("savings", "1"),
+    Wanted("credit", "2", ("--seed", "2")),
+)
+
+
+@dataclass
+class Stage:
+    """One control plane for all stories."""
+
+    world: ControlPlane
+    apps: tuple[str, ...] = ()  # the stories' own, whose models are behaviours
+    trained: dict[tuple[str, str], models.Trained] = field(default_factory=dict)
+    times: dict[str, float] = field(default_factory=dict)
+    awaited: Callable[[Any], None] = print  # awaits the story of a test; set by conftest.py
+    _up: asyncio.Task[None] | None = None
+
+    # -- setting
+
+    async def up(self) -> None:
+        """root.yaml is applied, once; everything is Synced and Healthy."""
+        if self._up is None:
+            self._up = asyncio.ensure_future(self._begin())
+        await asyncio.shield(self._up)
+
+    async def _begin(self) -> None:
+        world = self.world
+        began = time.monotonic()
+        for found in await world.train(*VERSIONS):
+            self.trained[found.wanted.app, found.wanted.version] = found
+        self.times["models trained, or kept"] = time.monotonic() - began
+        files = {"overlays/prod/common/rollout.yaml": PLAN}
+        for app in REAL:
+            for env in ENVIRONMENTS:
+                for name in ("model", "stable"):
+                    path = f"{folder(app, env)}/{name}.yaml"
+                    files[path] = models.named((world.people.folder / path).read_text(), self.trained[app, "1"])
+        for app in self.apps:
+            world.behave(app, "1")
+            files |= self.new_app(app)
+        await world.people.commit("The models that were trained here, and the stories' own apps", files)
+        began = time.monotonic()
+        await world.apply_root()
+        names = [f"{app}-{env}" for app in REAL for env in ENVIRONMENTS] + [f"{app}-prod" for app in self.apps]
+        await self.settled(*names, "rollout-controller", "root", within=300)
+        self.times["root applied -> everything Synced and Healthy"] = time.monotonic() - began
+        await world.prometheus.scraping()
+
+    def new_app(self, app: str, *environments: str) -> dict[str, str]:
+        """A new app: one folder in apps/ and one per environment, made like credit's; version 1."""
+        home, files = self.world.people.folder, {}
+        sources = [home / "apps/credit/kustomization.yaml", home / "apps/credit/rollout.yaml"]
+        for env in environments or ("prod",):
+            sources += [path for path in sorted((home / "overlays" / env / "credit").rglob("*")) if path.is_file()]
+        for source in sources:
+            path = str(source.relative_to(home)).replace("/credit/", f"/{app}/")
+            text = re.sub(r"\bcredit\b", app, source.read_text())
+            files[path] = re.sub(r"(sha256: )\S+", rf"\g<1>{SHA}", text)
+        for path in [path for path in files if path.startswith("apps/") and path.endswith("kustomization.yaml")]:
+            digest = re.search(r"digest: sha256:\w+", (home / "apps/credit/kustomization.yaml").read_text())
+            assert digest
+            files[path] = re.sub(r"digest: sha256:\w+", digest[0], files[path])
+        return files
+
+    # -- git
+
+    async def person(self, story: str) -> People:
+        """A person's own clone."""
+        people = People(self.world.people.remote, self.world.work / f"person-{story}", BRANCH)
+        await people.clone()
+        return people
+
+    async def start(self, people: People, app: str, version: str, *more: str, uri: str = "") -> Commit:
+        """A pull request made by `rollout start`, merged by squash."""
+        trained = self.trained.get((app, version))
+        digest = trained.sha256 if trained else SHA
+        edit = [ROLLOUT, "start", f"prod/{app}", "--version", version, "--sha256", digest, *more]
+        title = f"{app}(prod): start {version}"
+        sha = await people.pull_request(title, 1, [*edit, "--model-uri", uri or f"s3://models/{app}/{version}"])
+        return next(commit for commit in await self.commits(app, "") if commit.sha == sha)
+
+    async def commits(self, app: str, since: str) -> list[Commit]:
+        """The release's commits after one of them."""
+        return await release_log(self.world.remote.repository, BRANCH, app, since)
+
+    async def walked(self, app: str, since: str) -> list[tuple[str, str, int]]:
+        """What the release went through after a commit."""
+        return walk(await self.commits(app, since))
+
+    async def now(self, app: str) -> Commit:
+        """The release as the branch's head has it."""
+        return await now(self.world.remote.repository, BRANCH, app)
+
+    async def rests(self, app: str, version: str, within: float = 240) -> Commit:
+        """Wait until git, cluster and traffic agree on one version."""
+
+        async def in_git() -> bool:
+            state = await self.now(app)
+            return not state.in_rollout and state.model == version
+
+        await self.wait(f"{app} at rest on {version} in git", in_git, within)
+        await self.split(app, {f"stable/{version}": 100}, within=90)
+        await self.reached(app)
+        await self.settled(f"{app}-prod", within=90)
+        return await self.now(app)
+
+    async def reached(self, app: str, within: float = 60) -> None:
+        """Wait until Argo CD has compared the release's last commit, or a later one."""
+        last = (await self.commits(app, ""))[-1].sha
+
+        async def probe() -> bool:
+            revision = (await self.application(f"{app}-prod")).get("sync", {}).get("revision", "")
+            words = ("git", "merge-base", "--is-ancestor", last, revision)
+            return bool(revision) and (await command(*words, cwd=self.world.remote.repository))[0] == 0
+
+        await self.wait(f"Argo CD at {last[:10]}, {app}'s last commit", probe, within)
+
+    # -- cluster
+
+    async def wait(self, what: str, probe: Callable[[], Awaitable[bool]], within: float) -> float:
+        """Wait while the stand-ins live; the seconds it took."""
+        began = time.monotonic()
+
+        async def checked() -> bool:
+            self.world.check()
+            return await probe()
+
+        await until(what, checked, within)
+        return time.monotonic() - began
+
+    async def settled(self, *names: str, within: float = 120) -> dict[str, Any]:
+        """Synced, Healthy, nothing under way."""
+        return await self.world.argocd.settled(*names, within=within)
+
+    async def application(self, name: str) -> dict[str, Any]:
+        """An Application's status."""
+        found = await self.world.admin.get(kube.APPLICATIONS, argocd.NAMESPACE, name)
+        return (found or {}).get("status") or {}
+
+    async def split(self, app: str, wanted: dict[str, int], within: float = 60) -> float:
+        """Wait until Envoy splits so; the seconds it took."""
+
+        async def probe() -> bool:
+            return self.world.weights(f"{app}-prod", app) == wanted
+
+        return await self.wait(f"{app} split {wanted}", probe, within)
+
+    async def seldon(self, app: str) -> dict[str, Any]:
+        """The live SeldonDeployment."""
+        found = await self.world.admin.get(kube.SELDON_DEPLOYMENTS, f"{app}-prod", app)
+        assert found is not None
+        return found
+
+    async def canary(self, app: str, percent: int, within: float = 120) -> Commit:
+        """Wait until git says so much for the canary."""
+
+        async def probe() -> bool:
+            state = await self.now(app)
+            return state.in_rollout and state.canary == percent
+
+        await self.wait(f"{app}'s canary at {percent} % in git", probe, within)
+        return (await self.commits(app, ""))[-1]
+
+    def load(self, app: str, bodies: list[str] | None = None, rate: float = 150) -> None:
+        """Clients of a release, at a steady rate."""
+        self.world.load(app, f"{app}-prod", app, bodies or ['{"inputs": []}'], rate)
+
+    def client(self, app: str) -> Seconds:
+        """What they counted."""
+        return Seconds.read(self.world.logs / f"load-{app}.jsonl")
+
+    def told(self, app: str) -> list[str]:
+        """The controller's words about a release."""
+        words = []
+        for path in self.world.logs.glob("rollout.rollout-controller-*.log"):
+            lines = [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{")]
+            words += [line["message"] for line in lines if line.get("release") == f"prod/{app}"]
+        return words

@@ -1,0 +1,86 @@
+"""Real Argo CD on a real API server walks, aborts and serves what git says; each story on a release of its own."""
+
+import time
+
+import aiohttp
+import pytest
+
+from lab import models
+from lab.controlplane import api as kube
+
+from .stage import ENVIRONMENTS, REAL
+
+JSON = {"Content-Type": "application/json"}
+WALK = [("2", "1", 0), ("2", "1", 5), ("2", "1", 25), ("2", "2", 25), ("2", "2", 0), ("2", "", 0)]
+
+
+async def test_root_applied_by_hand_makes_everything_else_synced_and_healthy_and_it_serves(stage):
+    applications = await stage.world.argocd.applications()
+    expected = {f"{app}-{env}" for app in REAL for env in ENVIRONMENTS} | {"rollout-controller"}
+    assert expected <= set(applications)
+    for name in expected:
+        status = applications[name]["status"]
+        assert (name, status["sync"]["status"], status["health"]["status"]) == (name, "Synced", "Healthy")
+    sets = await stage.world.admin.list(kube.APPLICATION_SETS, "argocd")
+    assert {item["metadata"]["name"] for item in sets} == {"dev", "models"}
+    async with aiohttp.ClientSession() as session:
+        for app in REAL:
+            (question, *_) = await models.questions(app)
+            for env in ENVIRONMENTS:
+                url = f"{stage.world.envoy.url}/seldon/{app}-{env}/{app}/v2/models/model/infer"
+                async with session.post(url, data=question, headers=JSON) as answer:
+                    assert (answer.status, answer.headers["x-version"]) == (200, "1"), (app, env, await answer.text())
+
+
+async def test_a_merged_start_walks_5_25_100_and_no_request_is_lost(stage):
+    app, people = "credit", await stage.person("walk")
+    before = (await stage.now(app)).sha
+    stage.load(app, await models.questions(app))
+    merged = await stage.start(people, app, "2")
+    pushed = next(when for _, sha, when in stage.world.remote.pushes if sha == merged.sha)
+
+    async def synced():
+        return (await stage.application(f"{app}-prod"))["sync"]["revision"] == merged.sha
+
+    await stage.wait("Argo CD compares the merged commit", synced, 60)
+    stage.times["merge -> compared by Argo CD"] = time.time() - pushed
+
+    async def first():
+        return "canary/2" in stage.client(app).parts("served")
+
+    await stage.wait("the first request to the canary", first, 180)
+    stage.times["merge -> first canary request"] = time.time() - pushed
+    step = await stage.canary(app, 25)
+    await stage.split(app, {"stable/1": 75, "canary/2": 25})
+    stage.times["step commit -> weights applied"] = time.time() - step.time
+    await stage.rests(app, "2")
+    assert (await stage.walked(app, before))[-len(WALK) :] == WALK
+    revisions = {commit.sha for commit in await stage.commits(app, before)}
+    history = {item["revision"] for item in (await stage.application(f"{app}-prod"))["history"]}
+    assert revisions <= history
+    await stage.world.processes.stop(stage.world.loads.pop(app))
+    client = stage.client(app)
+    assert client.parts("lost") == {}
+    assert client.total("sent") == client.total("ok")
+
+
+@pytest.mark.app("broken")
+async def test_a_bad_version_is_taken_out_and_git_cluster_and_stable_agree(stage):
+    app, people = "broken", await stage.person("broken")
+    stage.world.behave(app, "2", fails=0.3)
+    stage.load(app)
+    before = await stage.now(app)
+    merged = await stage.start(people, app, "2")
+    await stage.canary(app, 5)
+    after = await stage.rests(app, "1")
+    assert after.tree == before.tree
+    steps = await stage.walked(app, merged.sha)
+    assert (steps[0], steps[-1]) == (("2", "1", 5), ("1", "", 0))
+    live = (await stage.seldon(app))["spec"]["predictors"]
+    assert [(one["name"], one["annotations"]["version"]) for one in live] == [("stable", "1")]
+    bot = await stage.person("bot")
+    again = await stage.start(bot, app, "2")  # the same version, committed again by a machine
+    await stage.rests(app, "1", within=120)
+    assert max(canary for _, _, canary in await stage.walked(app, again.sha)) == 0
+    client = stage.client(app)
+    assert client.parts("lost") == {}
