@@ -89,21 +89,14 @@ class ArgoCD:
         """Where a git server sends its webhook."""
         return [f"{self.url}/api/webhook", f"http://127.0.0.1:{self.port('webhook')}/api/webhook"]
 
-    async def install(self, install: Path, hook_secret: str) -> None:
+    async def install(self, install: Path) -> None:
         """Apply what argocd/install says, but for the Deployments."""
         self.manifests = await rendered(install, self.folder / "install")
         chosen = [item for item in self.manifests if item["kind"] in APPLIED]
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
         await self.api.apply_all([namespace, *chosen], NAMESPACE)
-        secret = {"webhook.github.secret": _encoded(hook_secret), "server.secretkey": _encoded(secrets.token_hex(32))}
+        secret = {"server.secretkey": _encoded(secrets.token_hex(32))}
         await self.api.patch(kube.SECRETS, NAMESPACE, "argocd-secret", {"data": secret})
-
-    async def repository(self, url: str, username: str, password: str) -> None:
-        """The Secret by which Argo CD knows the git remote."""
-        data = {"type": "git", "url": url, "username": username, "password": password}
-        labels = {"argocd.argoproj.io/secret-type": "repository"}
-        metadata = {"name": "models-repository", "namespace": NAMESPACE, "labels": labels}
-        await self.api.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data})
 
     async def start(self) -> None:
         """Start redis and all components; ready when they answer."""

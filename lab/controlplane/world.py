@@ -5,8 +5,8 @@
         |                                                    v
     the controller's Pod  <-- Prometheus <-- scrape -------- Envoy <-- clients
 
-What is changed in the repository before it is pushed to the remote is what docs/on-your-cluster.md tells to change: the
-repository's address, the controller's settings; and, to be done in minutes, prod's plan and the models that are trained here.
+The repository is set up by the commands of docs/on-your-cluster.md, run as they stand there. Besides, to be done in minutes, the
+controller looks every second, prod's plan has short dwells, and the releases name the models that were trained here.
 """
 
 import asyncio
@@ -14,35 +14,37 @@ import contextlib
 import json
 import logging
 import os
+import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 import yaml
 
-from lab import models
+from lab import models, tools
 from lab.controlplane import api as kube
 from lab.controlplane import build
 from lab.controlplane.api import Api, Object
 from lab.controlplane.argocd import ArgoCD
 from lab.controlplane.gateway import Gateway
 from lab.controlplane.kubelet import Kubelet
-from lab.controlplane.kubernetes import Kubernetes, private
+from lab.controlplane.kubernetes import Kubernetes, kubeconfig, private
 from lab.controlplane.operator import Operator
 from lab.controlplane.remote import Remote
 from lab.envoy import Envoy
 from lab.models import Trained, Wanted
 from lab.people import People, bare_remote
 from lab.pods import Command, Nodes, PodSpec, mlserver
-from lab.processes import Process, Processes
+from lab.processes import LabError, Process, Processes
 from lab.prometheus import Prometheus
 from lab.render import git
 from lab.world import ROOT, start_load
 
 BRANCH = "main"
-ADDRESS = "https://github.com/example/models.git"  # what the repository calls itself
+PAGE = "docs/on-your-cluster.md"
+SETTINGS = "base/rollout-controller/settings.env"
 LOGGERS = ("seldon", "kubelet")
 CONTROLLER = {"INTERVAL": "1s", "BATCH": "1s"}
 TINY = ROOT / "tests" / "lab" / "tiny_model.py"
@@ -65,6 +67,7 @@ class ControlPlane:
     command: Command = server_of
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     loads: dict[str, Process] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)  # what the page's commands read
 
     def __post_init__(self) -> None:
         """Wire the parts; nothing runs yet."""
@@ -94,7 +97,7 @@ class ControlPlane:
             self.argocd = ArgoCD(self.work / "argocd", self.processes, self.kubernetes, self.admin)
             self.remote.hooks = self.argocd.hooks
             await self.admin.apply_all(definitions())
-            await self.argocd.install(self.people.folder / "argocd" / "install", self.remote.hook_secret)
+            await self.argocd.install(self.people.folder / "argocd" / "install")
             await self._secrets()
             await self.argocd.start()
             self.gateway = Gateway(own, self.envoy)
@@ -148,31 +151,52 @@ class ControlPlane:
         os.environ["GIT_CONFIG_GLOBAL"] = str(config)
         await self.remote.up()
         await self.people.clone()
-        await self.people.commit("This cluster's addresses", self._addressed())
+        await self.step("addresses")
+        settings = (await self._settings()).splitlines(keepends=True)
+        changed = [
+            f"{name}={CONTROLLER[name]}\n" if (name := line.partition("=")[0]) in CONTROLLER else line for line in settings
+        ]
+        await self.people.commit("The controller looks every second", {SETTINGS: "".join(changed)})
 
-    def _addressed(self) -> Mapping[str, str]:
-        """docs/on-your-cluster.md, step 2: the repository's address, the controller's settings."""
-        files = {}
-        for path in [*sorted((self.people.folder / "argocd").rglob("*.yaml")), self.people.folder / SETTINGS]:
-            text = path.read_text().replace(ADDRESS, self.remote.url)
-            if path.name == "settings.env":
-                lines = [line.partition("=") for line in text.splitlines()]
-                text = "".join(f"{name}{sign}{CONTROLLER.get(name, value)}\n" for name, sign, value in lines)
-            files[str(path.relative_to(self.people.folder))] = text
-        return files
+    async def _settings(self) -> str:
+        await self.people.fresh()
+        return (self.people.folder / SETTINGS).read_text()
 
     async def _secrets(self) -> None:
-        """The Secrets that docs/on-your-cluster.md names."""
-        reader, writer = self.remote.users["argocd"], self.remote.users["rollout"]
-        await self.argocd.repository(self.remote.url, reader.name, reader.password)
-        await self.admin.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "rollout"}})
-        metadata = {"name": "rollout-controller-git", "namespace": "rollout"}
-        data = {"username": writer.name, "password": writer.password}
-        await self.admin.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data})
+        """What the page's commands read: who may do what at the git remote, and how to reach the API server."""
+        for variable, name in (("READER", "argocd"), ("WRITER", "rollout")):
+            user, folder = self.remote.users[name], self.work / variable.lower()
+            private(folder / "username", user.name)
+            private(folder / "password", user.password)
+            self.variables[variable] = str(folder)
+        self.variables["WEBHOOK"] = str(private(self.work / "webhook", self.remote.hook_secret))
+        admin = kubeconfig(self.work / "admin.yaml", self.kubernetes.url, self.kubernetes.ca, self.kubernetes.token("admin"))
+        self.variables["KUBECONFIG"] = str(admin)
+        await self.step("secrets")
+
+    async def step(self, name: str) -> None:
+        """Run a marked command of docs/on-your-cluster.md, as it stands there, in the person's clone."""
+        page = (self.people.folder / PAGE).read_text()
+        found = re.search(rf"<!-- step: {name} -->\n```sh\n(.*?)```", page, re.S)
+        if found is None:
+            raise LabError(f"{PAGE} has no step {name}")
+        environment = {**os.environ, **self.variables, "REPO": self.remote.url}
+        environment["PATH"] = f"{Path(tools.kubectl()).parent}:{environment['PATH']}"
+        process = await asyncio.create_subprocess_exec(
+            *("bash", "-euo", "pipefail", "-c", found[1]),
+            cwd=self.people.folder,
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await process.communicate()
+        if process.returncode:
+            raise LabError(f"{PAGE}, step {name}, ended with {process.returncode}: {said.decode()[-2000:]}")
 
     async def apply_root(self) -> None:
         """The one thing that is applied by hand."""
-        await self.admin.apply_all(documents(self.people.folder / "argocd" / "root.yaml"))
+        await self.people.fresh()
+        await self.step("root")
 
     async def train(self, *wanted: Wanted) -> list[Trained]:
         """Real models into the store."""
@@ -225,9 +249,6 @@ class ControlPlane:
             logger.handlers[:] = [handler]
             logger.setLevel(logging.INFO)
             logger.propagate = False
-
-
-SETTINGS = "base/rollout-controller/settings.env"
 
 
 def documents(path: Path) -> list[Object]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class Stage:
     apps: tuple[str, ...] = ()  # the stories' own, whose models are behaviours
     trained: dict[tuple[str, str], models.Trained] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))  # of pull requests
     awaited: Callable[[Any], None] = print  # awaits the story of a test; set by conftest.py
     _up: asyncio.Task[None] | None = None
 
@@ -106,7 +108,7 @@ class Stage:
         digest = trained.sha256 if trained else SHA
         edit = [ROLLOUT, "start", f"prod/{app}", "--version", version, "--sha256", digest, *more]
         title = f"{app}(prod): start {version}"
-        sha = await people.pull_request(title, 1, [*edit, "--model-uri", uri or f"s3://models/{app}/{version}"])
+        sha = await people.pull_request(title, next(self.numbers), [*edit, "--model-uri", uri or f"s3://models/{app}/{version}"])
         return next(commit for commit in await self.commits(app, "") if commit.sha == sha)
 
     async def commits(self, app: str, since: str) -> list[Commit]:

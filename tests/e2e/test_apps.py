@@ -16,7 +16,7 @@ async def test_a_new_app_is_folders_and_a_removed_one_goes_in_dev_and_waits_for_
     await stage.split(app, {"stable/1": 100})
 
     removal = ["git", "rm", "-q", "-r", f"overlays/dev/{app}", f"overlays/prod/{app}"]
-    await people.pull_request("comet goes", 2, removal)
+    await people.pull_request("comet goes", next(stage.numbers), removal)
 
     async def gone_in_dev():
         left = await stage.world.admin.list(kube.SELDON_DEPLOYMENTS, f"{app}-dev")
