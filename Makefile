@@ -1,10 +1,11 @@
 # Each target is a line or three; the work is elsewhere. `make` alone explains them.
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
+PIPELINES := .venv-pipelines/bin/python
 
 .PHONY: help
 help: ## what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 .PHONY: setup
 setup: ## install everything, pinned, into .venv and .cache; leaves .venv/bin/rollout
@@ -17,6 +18,12 @@ demo: setup ## the whole story on this machine: promoted, aborted, rolled back, 
 .PHONY: lab
 lab: setup ## leave the lab running, with things to try
 	@$(PY) -m lab up
+
+.PHONY: train
+train: setup ## from rows (CREDIT_DATA=...) to a judged version, a published one, and a pull request's branch; leaves out/train/
+	@./setup.sh pipelines
+	@$(PIPELINES) -m pipelines seed credit
+	@$(PIPELINES) -m pipelines train credit
 
 .PHONY: test
 test: check ## every check and every test

@@ -1,9 +1,16 @@
 #!/usr/bin/env sh
 # Installs what the project needs: a virtual environment from the hash-pinned requirement files, and the lab's tools.
-# Does nothing when nothing has changed since the last time. Usage: ./setup.sh
+# Does nothing when nothing has changed since the last time. Usage: ./setup.sh [pipelines]
+# `pipelines` is an environment of its own, .venv-pipelines, made when `make train` first asks: Kubeflow's and MLflow's
+# libraries pin others that the controller and the model server want newer. Both share lightgbm, xgboost and numpy.
 set -eu
 cd "$(dirname "$0")"
-stamp=.venv/ready-$(cat requirements/*.txt pyproject.toml | sha256sum | cut -c1-16)
+for_pipelines=${1:+1}
+[ -z "$for_pipelines" ] || [ "$1" = pipelines ] || { echo "usage: ./setup.sh [pipelines]"; exit 2; }
+venv=.venv${for_pipelines:+-pipelines}
+locked=requirements/${for_pipelines:+pipelines.txt}
+[ -n "$for_pipelines" ] || locked=requirements/all.txt
+stamp=$venv/ready-$(cat requirements/uv.txt "$locked" pyproject.toml | sha256sum | cut -c1-16)
 [ -e "$stamp" ] && exit 0
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -16,15 +23,17 @@ for name in "${PYTHON:-python3.11}" python3.12 python3; do
 done
 [ -n "$python" ] || { say "needs Python 3.11 or 3.12 on PATH, or PYTHON=/path/to/one (the model server knows no newer one yet)"; exit 2; }
 
-say "virtual environment with $($python --version)"
-rm -rf .venv
-"$python" -m venv .venv || { say "python has no venv module; Debian's package is python3-venv"; exit 2; }
+say "virtual environment $venv with $($python --version)"
+rm -rf "$venv"
+"$python" -m venv "$venv" || { say "python has no venv module; Debian's package is python3-venv"; exit 2; }
 say "packages (hash-pinned; about 700 MB)"
-.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
-.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements/all.txt ||
-  .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/all.txt
-.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-say "tools"
-.venv/bin/python -m lab.tools
+"$venv"/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+"$venv"/bin/uv pip install --quiet --python "$venv"/bin/python --require-hashes -r "$locked" ||
+  "$venv"/bin/pip install --quiet --disable-pip-version-check --require-hashes -r "$locked"
+"$venv"/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+if [ -z "$for_pipelines" ]; then
+  say "tools"
+  "$venv"/bin/python -m lab.tools
+fi
 touch "$stamp"
-say "done: .venv/bin/rollout"
+say "done: $venv/bin/rollout"

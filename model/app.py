@@ -59,7 +59,8 @@ class App:
     target: Column
     features: tuple[Feature, ...]
     schema: int
-    load: Callable[[str | None], Data]  # the setting says where from; None = the app's own order
+    read: Callable[[str | None], tuple[Table, str, str]]  # the setting says where from; the table, where from, its origin
+    load: Callable[[str | None], Data]  # the same, checked
     learners: Mapping[str, Parameters]  # the first is what `train` uses unless told
     period: str  # of the rows, for people
     limits: str  # what a version must not be used for, for people

@@ -74,6 +74,11 @@ def load(setting: str | None) -> Data:
     return Data({c.name: table[c.name] for c in COLUMNS}, target, origin)
 
 
+def read(setting: str | None) -> tuple[Table, str, str]:
+    """The clients as they are, where they are from, and their origin."""
+    return credit_source.read(setting, (*COLUMNS, TARGET))
+
+
 def _band(age: Value) -> str:
     return "under 30" if float(age) < 30 else "30 to 44" if float(age) < 45 else "45 and over"
 
@@ -91,6 +96,7 @@ APP = App(
     target=TARGET,
     features=FEATURES,
     schema=2,
+    read=read,
     load=load,
     learners=LEARNERS,
     period="April to September 2005",

@@ -39,6 +39,7 @@ WARNING = """\
 {line}"""
 
 Loaded: TypeAlias = tuple[dict[str, list[Value]], str]
+Raw: TypeAlias = tuple[dict[str, list[Value]], str, str]
 
 
 def download(url: str = URL, patience: float = CONNECT_SECONDS) -> bytes:
@@ -70,36 +71,47 @@ def _get(url: str, patience: float, answer: "queue.Queue[bytes | OSError]", conn
 
 
 def load(setting: str | None, columns: Sequence[Column], cache: Path = CACHE, fetch: Callable[[], bytes] = download) -> Loaded:
-    """The table and its origin: from the file that `setting` names, "generated", or (None) the public source."""
+    """The table, checked, and its origin: from the file that `setting` names, "generated", or (None) the public source."""
+    (table, where, origin), note = _read(setting, columns, cache, fetch)
+    if origin == "real":
+        check(table, columns, where)
+    _tell(note)
+    return {c.name: table[c.name] for c in columns}, origin
+
+
+def read(setting: str | None, columns: Sequence[Column]) -> Raw:
+    """The table as it is, where it is from, for people, and its origin."""
+    raw, note = _read(setting, columns, CACHE, download)
+    _tell(note)
+    return raw
+
+
+def _tell(note: str) -> None:
+    if note:
+        print(note, file=sys.stderr)
+
+
+def _read(setting: str | None, columns: Sequence[Column], cache: Path, fetch: Callable[[], bytes]) -> tuple[Raw, str]:
     if setting == "generated":
-        return credit_generated.table(), "generated"
+        return (credit_generated.table(), "the generator", "generated"), ""
     if setting:
-        return _given(Path(setting), columns), "real"
+        table, note = _given(Path(setting))
+        return (table, setting, "real"), note
     try:
         content = _published(cache, columns, fetch)
     except (OSError, ValueError, BadInput) as error:
-        print(WARNING.format(line="!" * 100, reason=error), file=sys.stderr)
-        return credit_generated.table(), "generated"
-    return _parsed(content, str(cache), columns), "real"
+        return (credit_generated.table(), "the generator", "generated"), WARNING.format(line="!" * 100, reason=error)
+    return (_table(content, str(cache)), str(cache), "real"), ""
 
 
-def _given(path: Path, columns: Sequence[Column]) -> dict[str, list[Value]]:
-    """A file of the user's: taken as it is if it fits the schema, with a word if it is not the published one."""
+def _given(path: Path) -> tuple[dict[str, list[Value]], str]:
+    """A file of the user's: taken as it is, with a note if it is not the published one."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); CREDIT_DATA must name a CSV file") from error
-    table = _parsed(content, str(path), columns)
-    if _sha256(content) != SHA256:
-        print(f"note: {path} is not the published file, whose sha256 is {SHA256}; taken as it is", file=sys.stderr)
-    return table
-
-
-def _parsed(content: bytes, where: str, columns: Sequence[Column]) -> dict[str, list[Value]]:
-    """The columns asked for of a CSV file, checked."""
-    table = _table(content, where)
-    check(table, columns, where)
-    return {c.name: table[c.name] for c in columns}
+    other = f"note: {path} is not the published file, whose sha256 is {SHA256}; taken as it is"
+    return _table(content, str(path)), "" if _sha256(content) == SHA256 else other
 
 
 def _published(cache: Path, columns: Sequence[Column], fetch: Callable[[], bytes]) -> bytes:
@@ -150,21 +162,6 @@ def _number(text: str) -> Value:
 
 def _exponent(number: re.Match[str]) -> str:
     return f"{number[1]}e+{len(number[2]):02d}"
-
-
-def _cached(cache: Path, columns: Sequence[Column], fetch: Callable[[], bytes]) -> str:
-    """Make sure that the verified file is in the cache; the reason if that cannot be done, else nothing."""
-    if cache.exists() and _sha256(cache.read_bytes()) == SHA256:
-        return ""
-    try:
-        content = well_known_form(fetch(), columns)
-    except (OSError, ValueError, BadInput) as error:
-        return f"{URL} could not be had ({error})"
-    if _sha256(content) != SHA256:
-        return f"{URL}: sha256 of the rows is {_sha256(content)}; must be {SHA256}"
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    cache.write_bytes(content)
-    return ""
 
 
 def _sha256(content: bytes) -> str:

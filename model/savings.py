@@ -13,7 +13,7 @@ import numpy as np
 from model.app import App, Data
 from model.features import Feature, Vector
 from model.scores import mae, mae_of_median
-from model.table import BadInput, Column, Value
+from model.table import BadInput, Column, Table, Value
 
 WORK = ("employee", "civil servant", "self-employed", "retired", "student")
 SPENDING = ("housing", "food", "transport", "health", "leisure", "other")
@@ -55,6 +55,12 @@ def load(setting: str | None) -> Data:
     if setting not in (None, "generated"):
         raise BadInput(f"savings: data {setting!r} cannot be read; this app has generated rows only")
     return generate()
+
+
+def read(setting: str | None) -> tuple[Table, str, str]:
+    """The households with what they saved, where they are from, and their origin."""
+    data = load(setting)
+    return {**data.table, TARGET.name: data.target.tolist()}, "the generator", data.origin
 
 
 def generate(rows: int = ROWS, seed: int = SEED) -> Data:
@@ -110,6 +116,7 @@ APP = App(
     target=TARGET,
     features=FEATURES,
     schema=2,
+    read=read,
     load=load,
     learners=LEARNERS,
     period="one month",

@@ -60,14 +60,14 @@ def run(settings: Settings, setting: str | None) -> Outcome:
     now = _release(settings)
     work = out / "work"
     _empty(work)
-    data = steps.ingest(app.name, setting, work / "rows.json")
+    data, aside = steps.ingest(app.name, setting, work / "rows.json")
     folders = train_all(app, work, settings.seed)
     trained = time.monotonic() - began
     stable = stable_of(f"stable {now.version}", _fetched(shop, app.name, now, work), app, data)
     found, champion = steps.judge_all(app.name, data, folders, stable, limits)
     outcome = _published(settings, app, data, shop, found, champion, stable, now)
     seconds = {"training": round(trained, 1), "all": round(time.monotonic() - began, 1)}
-    (out / "report.json").write_bytes(artifact.as_json(_report(app, data, outcome, settings, seconds)))
+    (out / "report.json").write_bytes(artifact.as_json(_report(app, data, aside, outcome, settings, seconds)))
     return outcome
 
 
@@ -184,13 +184,15 @@ def _libraries() -> dict[str, str]:
     return {name: installed(name) for name in LIBRARIES}
 
 
-def _report(app: App, data: Data, outcome: Outcome, settings: Settings, seconds: dict[str, float]) -> dict[str, Any]:
+def _report(
+    app: App, data: Data, aside: dict[str, int], outcome: Outcome, settings: Settings, seconds: dict[str, float]
+) -> dict[str, Any]:
     best = outcome.champion
     score = best and best.figures[app.metric]
     return {
         "app": app.name,
         "release": str(settings.key),
-        "data": {"origin": data.origin, "rows": len(data.target), "sha256": data.sha256},
+        "data": {"origin": data.origin, "rows": len(data.target), "sha256": data.sha256, "quarantined": aside},
         "champion": best and best.name,
         app.metric: score and {"value": score.value, "low": score.low, "high": score.high},
         "gates": [{"gate": one.gate, "outcome": one.outcome, "sentence": one.sentence} for one in best.verdicts] if best else [],

@@ -2,7 +2,7 @@
 
 | step     | reads                                   | leaves                                                     |
 |----------|-----------------------------------------|------------------------------------------------------------|
-| ingest   | what <APP>_DATA says                    | rows.json: the rows, their origin                          |
+| ingest   | what <APP>_DATA says                    | rows.json: the sound rows; quarantine.json: the others     |
 | train    | rows.json                               | the folder of a version, by one learner                    |
 | judge    | rows.json, both versions, the stable's  | report.json: figures, verdicts, champion                   |
 """
@@ -19,7 +19,8 @@ import yaml
 from model import artifact, gates, judge
 from model.app import Data, find, train
 from model.judge import Candidate, Stable
-from model.table import BadInput
+from model.quarantine import sift
+from model.table import BadInput, take
 
 
 def write_rows(data: Data, path: Path) -> None:
@@ -35,11 +36,17 @@ def read_rows(path: Path) -> Data:
     return Data(plain["table"], np.array(plain["target"], dtype=np.float64), plain["origin"])
 
 
-def ingest(app: str, setting: str | None, out: Path) -> Data:
-    """Take the app's rows in."""
-    data = find(app).load(setting)
+def ingest(app: str, setting: str | None, out: Path) -> tuple[Data, dict[str, int]]:
+    """Take the app's rows in; return the sound ones, and how many were put aside for which reason."""
+    of = find(app)
+    table, where, origin = of.read(setting)
+    found = sift(table, (*of.columns, of.target), of.target.name, where, "ID")
+    target = np.array([table[of.target.name][row] for row in found.sound], dtype=np.float64)
+    data = Data(take(table, found.sound, of.columns), target, origin)
     write_rows(data, out)
-    return data
+    aside = [{"row": row + 1, "reason": reason} for row, reason in sorted(found.aside.items())]
+    out.with_name("quarantine.json").write_bytes(artifact.as_json(aside))
+    return data, found.reasons
 
 
 def learn(app: str, learner: str, rows: Path, seed: int, out: Path) -> None:
