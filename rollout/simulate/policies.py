@@ -50,11 +50,12 @@ class Policy(Kept):
     """One policy for many rollouts. `first`: the canary's first percent. look: what to do, per rollout."""
 
     first = 5
+    width = WIDTH
 
     def __init__(self, start: Start) -> None:
         self.size = start.requests.shape[1]
         self._rng = start.rng
-        self.age = start.rng.random(self.size) * WIDTH
+        self.age = start.rng.random(self.size) * self.width
 
     def look(self, begin: float, seen: Seen) -> Ints:
         """Take in the batch that began at `begin`; return NOTHING, ABORT, COMPLETE or a percent for each rollout."""
@@ -88,7 +89,7 @@ class Ours(Policy):
         self.first = self.plan.steps[0].canary
         self.percents = [step.canary for step in self.plan.steps]
         self.dwells = [step.dwell for step in self.plan.steps]
-        self.age = self.age + 3.0 + start.rng.random(self.size) * WIDTH
+        self.age = self.age + min(self.width / 2, 3.0) + start.rng.random(self.size) * self.width
         self.gate = Gate(self.plan.gates, start.requests, start.errors, rules)
         self.step, self.before = np.zeros(self.size, np.int64), np.zeros(self.size, np.int64)
         self.committed = np.zeros(self.size)
@@ -107,7 +108,7 @@ class Ours(Policy):
         routed = ~shut | (begin >= self.real)
         up = np.full(self.size, seen.up) & seen.data
         self.gate.observe(
-            seen.end, WIDTH, (at, np.take(self.percents, at)), counts[0], counts[1], (seen.data, seen.data), up, routed
+            seen.end, self.width, (at, np.take(self.percents, at)), counts[0], counts[1], (seen.data, seen.data), up, routed
         )
         self._opened(shut & ~np.isinf(self.gate.opened))
         verdict = self.gate.verdict()
@@ -141,6 +142,12 @@ class Polling(Ours):
     """Ours, where Argo CD is not told of a commit and polls: up to 180 s (timeout.reconciliation, Argo CD's default)."""
 
     polls = POLL
+
+
+class Fast(Ours):
+    """Ours, where Prometheus scrapes and the controller looks every 5 s (`rollout run --batch 5s --interval 5s`)."""
+
+    width = 5.0
 
 
 class Minutes(Policy):

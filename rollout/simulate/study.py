@@ -28,7 +28,7 @@ from rollout.simulate.scenario import Scenario
 from rollout.simulate.twin import Flags, Floats, Ints
 from rollout.simulate.world import WIDTH, World
 
-HORIZON = 480  # batches: two hours
+HORIZON = 7200.0  # seconds
 CHUNK = 2500
 ALPHA = 0.01
 IN_TIME = 1.2 * sum(step.dwell for step in STEPS) / 60  # minutes
@@ -82,12 +82,13 @@ class _Split:
     now: Floats
     coming: Floats
     at: Floats
+    width: float
 
     def share(self, begin: float) -> Floats:
         """The mean share over the batch that begins now, 0..1; afterwards `now` is what is in force at its end."""
-        part = np.clip((begin + WIDTH - self.at) / WIDTH, 0, 1)
+        part = np.clip((begin + self.width - self.at) / self.width, 0, 1)
         share: Floats = (self.now * (1 - part) + self.coming * part) / 100
-        self.now = np.where(self.at <= begin + WIDTH, self.coming, self.now)
+        self.now = np.where(self.at <= begin + self.width, self.coming, self.now)
         return share
 
     def ask(self, who: Flags, percent: Ints, when: Floats) -> None:
@@ -100,18 +101,20 @@ class _Split:
         self.now, self.coming, self.at = self.now[kept], self.coming[kept], self.at[kept]
 
 
-def run(scenario: Scenario, make: Make, size: int, seed: Sequence[int], horizon: int = HORIZON) -> Ended:
+def run(scenario: Scenario, make: Make, size: int, seed: Sequence[int], horizon: float = HORIZON) -> Ended:
     """Walk `size` rollouts to their ends."""
     rng = np.random.default_rng(list(seed))
-    world = World(scenario, rng, size)
+    width = float(getattr(make, "width", WIDTH))
+    world = World(scenario, rng, size, width)
     policy = make(Start(scenario, *world.past(), rng))
-    tail = _tail(scenario, np.random.default_rng([*seed, 1]), horizon)
-    split = _Split(np.zeros(size), np.full(size, float(policy.first)), policy.begins())
+    batches = round(horizon / width)
+    tail = _tail(World(scenario, np.random.default_rng([*seed, 1]), 200, width), batches)
+    split = _Split(np.zeros(size), np.full(size, float(policy.first)), policy.begins(), width)
     left = np.arange(size)
     outcome, minutes = np.full(size, NOTHING), np.full(size, np.nan)
     bad, nats, requests = np.zeros(size), np.zeros(size), np.zeros(size)
-    for k in range(horizon):
-        begin = k * WIDTH
+    for k in range(batches):
+        begin = k * width
         seen = world.batch(begin, split.share(begin))
         bad[left] += seen.excess
         open_ = outcome[left] == NOTHING
@@ -138,10 +141,10 @@ def run(scenario: Scenario, make: Make, size: int, seed: Sequence[int], horizon:
     return Ended(outcome, minutes, bad, nats, requests)
 
 
-def _tail(scenario: Scenario, rng: np.random.Generator, horizon: int) -> Floats:
-    """The expected excess from each batch to the horizon, all traffic being on the new version: the mean of 200 worlds."""
-    world, all_of_it = World(scenario, rng, 200), np.ones(200)
-    each = np.array([float(world.batch(k * WIDTH, all_of_it).excess.mean()) for k in range(horizon)] + [0.0])
+def _tail(world: World, batches: int) -> Floats:
+    """The expected excess from each batch to the horizon, all traffic being on the new version: the mean of the worlds'."""
+    all_of_it = np.ones(world.size)
+    each = np.array([float(world.batch(k * world.width, all_of_it).excess.mean()) for k in range(batches)] + [0.0])
     return each[::-1].cumsum()[::-1]
 
 

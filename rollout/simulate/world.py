@@ -1,7 +1,7 @@
 """The world of one scenario, for many rollouts at once: who asked whom, and what failed, batch by batch.
 
-- A batch lasts 15 s, the scrape interval. Requests arrive by a Poisson process and are routed at random by the split in
-  force; a split that changes within a batch counts for its part of it, which is exact for such a process.
+- A batch lasts as long as the scrape interval, 15 s. Requests arrive by a Poisson process and are routed at random by the
+  split in force; a split that changes within a batch counts for its part of it, which is exact for such a process.
 - Rates that depend on time use the batch's middle.
 - Errors in clumps of k: k times a Poisson of mean n p / k, at most n. Spells: a two-state Markov chain, the rate outside
   lowered so that the mean over time is the scenario's.
@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from rollout.simulate.scenario import Scenario
 
-WIDTH = 15.0  # seconds per batch
-HISTORY = 120  # batches of stable's past, half an hour
+WIDTH = 15.0  # seconds per batch, where a policy says nothing else
+HISTORY = 1800.0  # seconds of stable's past
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -47,8 +47,8 @@ def kl(p: Floats, q: Floats) -> Floats:
 class World:
     """The world of `size` rollouts. It is asked for batch after batch with the shares in force."""
 
-    def __init__(self, scenario: Scenario, rng: np.random.Generator, size: int) -> None:
-        self.scenario, self.rng, self.size = scenario, rng, size
+    def __init__(self, scenario: Scenario, rng: np.random.Generator, size: int, width: float = WIDTH) -> None:
+        self.scenario, self.rng, self.size, self.width = scenario, rng, size, width
         self._ill: Flags = rng.random(size) < (scenario.spells.part if scenario.spells else 0.0)
         self._held = np.zeros((3, size), np.int64)
         self._phase = rng.random(size)
@@ -63,9 +63,9 @@ class World:
     def past(self) -> tuple[Ints, Ints]:
         """Stable's requests and errors per batch before the start, oldest first: (batches, rollouts)."""
         requests, errors = [], []
-        for place in range(-HISTORY, 0):
-            n, load = self._requests(place * WIDTH, np.ones(self.size))
-            p, _ = self._rates(place * WIDTH, np.zeros(self.size), load)
+        for place in range(-round(HISTORY / self.width), 0):
+            n, load = self._requests(place * self.width, np.ones(self.size))
+            p, _ = self._rates(place * self.width, np.zeros(self.size), load)
             requests.append(n)
             errors.append(self._failed(n, p, "stable"))
         return np.array(requests), np.array(errors)
@@ -74,7 +74,7 @@ class World:
         """The batch that begins `begin` seconds after the start, the canary having `share` (0..1) of the traffic."""
         its = np.minimum(share * self.scenario.off, 1.0)
         n_c, load = self._requests(begin, its)
-        n_s = self._arrived(self.scenario.rate * WIDTH * load * (1 - its))
+        n_s = self._arrived(self.scenario.rate * self.width * load * (1 - its))
         p_s, p_c = self._rates(begin, share, load)
         e_s, e_c = self._failed(n_s, p_s, "stable"), self._failed(n_c, p_c, "canary")
         slow = self.scenario.slow or (0.0, 0.0)
@@ -84,7 +84,7 @@ class World:
             known = known + n_c * kl(np.full(1, slow[1]), np.full(1, slow[0]))
             excess = excess + n_c * (slow[1] - slow[0])
         counted, data, up = self._scraped(begin, np.array((n_c, e_c, s_c)))
-        return Seen(begin + WIDTH, (n_s, e_s, s_s), (counted[0], counted[1], counted[2]), data, up, excess, known)
+        return Seen(begin + self.width, (n_s, e_s, s_s), (counted[0], counted[1], counted[2]), data, up, excess, known)
 
     def _base(self, when: float) -> float:
         scenario = self.scenario
@@ -104,7 +104,7 @@ class World:
         if scenario.burst:
             shape = scenario.burst**-2
             load *= self.rng.gamma(shape, 1 / shape, self.size)
-        return self._arrived(scenario.rate * WIDTH * load * share), load
+        return self._arrived(scenario.rate * self.width * load * share), load
 
     def _arrived(self, mean: Floats) -> Ints:
         k = self.scenario.session
@@ -114,14 +114,14 @@ class World:
     def _rates(self, begin: float, share: Floats, load: Floats) -> tuple[Floats, Floats]:
         """Error rates of stable and canary in the batch."""
         scenario, spells = self.scenario, self.scenario.spells
-        p_s = np.full(self.size, self._base(begin + WIDTH / 2))
+        p_s = np.full(self.size, self._base(begin + self.width / 2))
         there = (begin >= scenario.after) & (100 * share >= scenario.at - 1e-9) & (share > 0)
         if scenario.over:
             there = there & (load > scenario.over)
         p_c = np.where(there, p_s * scenario.ratio if scenario.canary is None else scenario.canary, p_s)
         if spells:
             change = self.rng.random(self.size)
-            self._ill = np.where(self._ill, change >= WIDTH / spells.lasts, change < WIDTH / spells.every)
+            self._ill = np.where(self._ill, change >= self.width / spells.lasts, change < self.width / spells.every)
             factor = np.where(self._ill, spells.factor, 1.0) / (1 + (spells.factor - 1) * spells.part)
             if spells.arms in ("shared", "stable"):
                 p_s = p_s * factor
@@ -129,10 +129,10 @@ class World:
                 p_c = p_c * factor
         cold = scenario.cold
         if cold:
-            rose = (share > self._highest + 1e-9) & (begin - self._rose > 1.5 * WIDTH)  # a rise may take two batches
+            rose = (share > self._highest + 1e-9) & (begin - self._rose > 1.5 * self.width)  # a rise may take two batches
             self._rose = np.where(rose, begin, self._rose)
             self._highest = np.maximum(self._highest, share)
-            part = np.clip((self._rose + cold.lasts - begin) / WIDTH, 0, 1)
+            part = np.clip((self._rose + cold.lasts - begin) / self.width, 0, 1)
             p_c = p_c + part * np.maximum(0.0, cold.errors - p_c)
         return np.minimum(p_s, 1.0), np.minimum(p_c, 1.0)
 

@@ -148,5 +148,5 @@ class Reference(Ours):
     ids=lambda scenario: scenario.name,
 )
 def test_ours_decides_as_the_controller_does(scenario):
-    ended = study.run(scenario, Reference, 6, (1, 2), horizon=300)
+    ended = study.run(scenario, Reference, 6, (1, 2), horizon=4500)
     assert (ended.outcome != NOTHING).all()
