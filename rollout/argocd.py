@@ -42,6 +42,10 @@ class _Operation(msgspec.Struct, rename="camel"):
     sync_result: _Result = msgspec.field(default_factory=_Result)
 
 
+class _Resource(msgspec.Struct):
+    health: _Health | None = None
+
+
 class _Condition(msgspec.Struct):
     type: str = ""
     message: str = ""
@@ -52,6 +56,7 @@ class _Status(msgspec.Struct, rename="camel"):
     health: _Health = msgspec.field(default_factory=_Health)
     operation_state: _Operation = msgspec.field(default_factory=_Operation)
     conditions: list[_Condition] = msgspec.field(default_factory=list)
+    resources: list[_Resource] = msgspec.field(default_factory=list)
 
 
 class _Item(msgspec.Struct):
@@ -95,7 +100,8 @@ def _application(status: _Status) -> Application:
     operation = status.operation_state
     failed = operation.phase in ("Failed", "Error")
     troubles = [condition.message for condition in status.conditions if condition.type.endswith("Error")]
-    messages = [status.health.message, operation.message if failed else "", *troubles]
+    sick = [one.health.message for one in status.resources if one.health and one.health.status != "Healthy"]
+    messages = [status.health.message, *sick, operation.message if failed else "", *troubles]
     return Application(
         revision=status.sync.revision,
         sync=status.sync.status,

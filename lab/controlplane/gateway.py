@@ -68,7 +68,7 @@ class Gateway:
             if self.services.synced:
                 for key in self.envoy.routes.keys() - self.services.objects.keys():
                     await self.envoy.unroute(*key)
-            for key, service in self.services.objects.items():
+            for key, service in list(self.services.objects.items()):
                 if weights := split(service, list(self.groups.values())):
                     await self.envoy.route(*key, weights)
 

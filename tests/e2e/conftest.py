@@ -18,6 +18,7 @@ PATIENCE = 900  # seconds that a story may take
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: begins when the stories that run side by side are done")
     config.addinivalue_line("markers", "app(name): a release of the story's own, at rest on version 1 when it begins")
 
 
@@ -41,13 +42,17 @@ def stage(request):
         async def story(item):
             async with asyncio.timeout(PATIENCE):
                 await one.up()
+                if item.get_closest_marker("alone"):
+                    await asyncio.wait([task for name, task in tasks.items() if name in together])
                 await item.obj(one)
 
         async def begin():
             await one.world.__aenter__()
             return {item.nodeid: asyncio.create_task(story(item), name=item.name) for item in mine}
 
-        tasks = runner.run(begin())
+        together = {item.nodeid for item in mine if not item.get_closest_marker("alone")}
+        tasks = {}
+        tasks |= runner.run(begin())
         one.awaited = lambda item: runner.run(_result(tasks[item.nodeid]))
         try:
             yield one

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import re
 import sys
 import time
@@ -16,10 +17,11 @@ from typing import Any
 from lab import models
 from lab.controlplane import api as kube
 from lab.controlplane import argocd
+from lab.controlplane.kubernetes import private
 from lab.controlplane.world import BRANCH, ControlPlane
 from lab.models import Wanted
 from lab.people import People
-from lab.processes import until
+from lab.processes import Process, until
 from lab.render import command
 from lab.setting import PLAN
 from lab.story import Commit, Seconds, folder, now, release_log, walk
@@ -33,6 +35,16 @@ VERSIONS = (
     Wanted("savings", "1"),
     Wanted("credit", "2", ("--seed", "2")),
 )
+
+
+class Merging(People):
+    """A person whose changes are merged one after another, as a git server does it; the controller pushes when it likes."""
+
+    one_by_one = asyncio.Lock()
+
+    async def _push(self, change: Callable[[], Awaitable[None]]) -> str:
+        async with self.one_by_one:
+            return await super()._push(change)
 
 
 @dataclass
@@ -98,7 +110,7 @@ class Stage:
 
     async def person(self, story: str) -> People:
         """A person's own clone."""
-        people = People(self.world.people.remote, self.world.work / f"person-{story}", BRANCH)
+        people = Merging(self.world.people.remote, self.world.work / f"person-{story}", BRANCH)
         await people.clone()
         return people
 
@@ -201,10 +213,36 @@ class Stage:
         """What they counted."""
         return Seconds.read(self.world.logs / f"load-{app}.jsonl")
 
+    async def second_controller(self) -> Process:
+        """Another `rollout run`, with the same rights and a cache of its own; it looks at prod only."""
+        world, home = self.world, self.world.work / "second"
+        token = private(home / "token", await world.admin.token_of("rollout", "rollout-controller"))
+        user = world.remote.users["rollout"]
+        line = f"http://{user.name}:{user.password}@127.0.0.1:{world.remote.port}\n"
+        passwords = private(home / "passwords", line)
+        config = home / "gitconfig"
+        config.write_text(f"[credential]\n\thelper = store --file={passwords}\n")
+        words = ["run", "--repo", world.remote.url, "--env", "prod", "--prometheus", world.prometheus.url]
+        words += [
+            "--argocd",
+            world.kubernetes.url,
+            "--argocd-token-file",
+            str(token),
+            "--argocd-ca-file",
+            str(world.kubernetes.ca),
+        ]
+        words += ["--interval", "1s", "--batch", "1s", "--cache", str(home / "cache.git"), "--log", "json"]
+        env = {**os.environ, "GIT_CONFIG_GLOBAL": str(config)}
+        return world.processes.start("rollout.rollout-controller-second", [ROLLOUT, *words], env=env)
+
     def told(self, app: str) -> list[str]:
         """The controller's words about a release."""
-        words = []
-        for path in self.world.logs.glob("rollout.rollout-controller-*.log"):
-            lines = [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{")]
-            words += [line["message"] for line in lines if line.get("release") == f"prod/{app}"]
-        return words
+        return [line["message"] for line in self._lines() if line.get("release") == f"prod/{app}"]
+
+    def told_of_all(self) -> list[str]:
+        """All of the controller's words."""
+        return [line["message"] for line in self._lines()]
+
+    def _lines(self) -> list[dict[str, Any]]:
+        paths = self.world.logs.glob("rollout.rollout-controller-*.log")
+        return [json.loads(line) for path in paths for line in path.read_text().splitlines() if line.startswith("{")]

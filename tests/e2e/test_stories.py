@@ -7,6 +7,7 @@ import pytest
 
 from lab import models
 from lab.controlplane import api as kube
+from lab.render import git
 
 from .stage import ENVIRONMENTS, REAL
 
@@ -84,3 +85,21 @@ async def test_a_bad_version_is_taken_out_and_git_cluster_and_stable_agree(stage
     assert max(canary for _, _, canary in await stage.walked(app, again.sha)) == 0
     client = stage.client(app)
     assert client.parts("lost") == {}
+
+
+@pytest.mark.app("twice")
+async def test_two_controllers_at_once_make_one_linear_history_and_no_step_twice(stage):
+    app, people, world = "twice", await stage.person("twice"), stage.world
+    world.behave(app, "2")
+    stage.load(app)
+    second = await stage.second_controller()
+    before = (await stage.now(app)).sha
+    await stage.start(people, app, "2")
+    await stage.rests(app, "2", within=400)
+    assert second.running
+    await world.processes.stop(second)
+    commits = await stage.commits(app, before)
+    assert await stage.walked(app, before) == WALK
+    assert len(commits) == len(WALK)
+    repository = world.remote.repository
+    assert await git("rev-list", "--merges", f"{before}..main", cwd=repository) == ""
