@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterable
@@ -22,12 +20,12 @@ from rollout.git import Repo, open_here
 from rollout.history import History
 from rollout.prometheus import Prometheus
 from rollout.release import Key, Release, Toggle
+from rollout.render import kustomize, render
 from rollout.samples import LOOKBACK
 
 _RENDERED = ("overlays", "apps", "base")
 _READ = ("overlays", "apps", "argocd")
 WIDTH = 15.0  # seconds per batch, as the controller's default
-_KUBECTL = re.compile(r'E\d{4} .*"command failed" err=(".*")')  # how kubectl wraps what kustomize says
 
 
 def run(root: Path, base: str | None, prometheus: Prometheus | None, *, as_json: bool) -> int:
@@ -100,31 +98,14 @@ def _renders(root: Path, tree: Tree) -> dict[tuple[Key, Toggle], str | Exception
 
 
 def _rendered(jobs: list[tuple[tuple[Key, Toggle], Path]]) -> dict[tuple[Key, Toggle], str | Exception]:
-    command = _kustomize()
+    command = kustomize()
 
     def one(job: tuple[tuple[Key, Toggle], Path]) -> str | Exception:
         (key, _), root = job
-        done = subprocess.run([*command, str(root / "overlays" / key.env / key.app)], capture_output=True, text=True, check=False)
-        if done.returncode:
-            return RuntimeError(_complaint(done.stderr).replace(f"{root.resolve()}/", ""))
-        return done.stdout
+        return render(command, root, f"overlays/{key}")
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(zip((name for name, _ in jobs), pool.map(one, jobs), strict=True))
-
-
-def _complaint(stderr: str) -> str:
-    said = " ".join(stderr.split()).removeprefix("error: ").removeprefix("Error: ")
-    wrapped = _KUBECTL.fullmatch(said)
-    return str(json.loads(wrapped[1])) if wrapped else said
-
-
-def _kustomize() -> list[str]:
-    for name, words in (("kustomize", ["build"]), ("kubectl", ["kustomize"])):
-        path = shutil.which(name)
-        if path:
-            return [path, *words]
-    raise BadInput("PATH", "", "has neither kustomize nor kubectl; one of them renders the releases")
 
 
 def _changes(repo: Repo, tree: Tree, base: str) -> list[BadInput]:

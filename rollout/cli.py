@@ -71,14 +71,16 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--attempt", action="store_true", help="a person's word: try a vetoed version again")
     _tree(start)
 
+    _carry(command("promote", _promote, "edit the tree so that what one environment has completed is walked in the next"))
+    _span(command("diff", _diff, "what a change does to each release, in words and in rendered manifests"))
+
     rollback = command("rollback", _rollback, "revert the pull request that brought the present version")
     _release(rollback)
     _tree(rollback)
 
     abort = command("abort", _abort, "commit what the controller would to take the canary out")
     _release(abort)
-    abort.add_argument("--reason", required=True, metavar="R", help="why, for the commit")
-    _tree(abort)
+    _why(abort)
 
     status = command("status", _status, "what runs, state, evidence, verdict, and when the next decision can fall")
     status.add_argument("release", nargs="?", metavar="ENV/APP", help="one release; all otherwise")
@@ -101,14 +103,42 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--log", choices=("text", "json"), default="text", help="form of the log lines")
 
     audit = command("audit", _audit, "decide every decision again from the commits, offline; exit code 1 if one does not follow")
-    audit.add_argument("--repo", type=Path, default=Path(), metavar="PATH", help="a clone, bare or not (default: here)")
-    audit.add_argument("--branch", default="HEAD", help="the branch to audit (default: what is checked out)")
-    _json(audit)
+    _branch(audit)
 
     _history(command("backtest", _backtest, "try a plan on a history: JSON lines in, JSON lines out"))
+    _delivery(command("dora", _dora, "the four DORA figures of every release, from git alone"))
     _proposal(command("plan", _plan, "propose steps for a service's traffic, or say what a plan's steps can show at it"))
     _study(command("simulate", _simulate, "what the gate and others do to good and bad canaries, by simulation"))
     return parser
+
+
+def _why(abort: argparse.ArgumentParser) -> None:
+    abort.add_argument("--reason", required=True, metavar="R", help="why, for the commit")
+    _tree(abort)
+
+
+def _carry(promote: argparse.ArgumentParser) -> None:
+    promote.add_argument("app", metavar="APP", help="such as credit")
+    promote.add_argument("--from", dest="source", required=True, metavar="ENV", help="where it has completed, such as dev")
+    promote.add_argument("--to", dest="target", required=True, metavar="ENV", help="where it is to start, such as staging")
+    _tree(promote)
+
+
+def _span(diff: argparse.ArgumentParser) -> None:
+    diff.add_argument("range", nargs="?", default="HEAD^..HEAD", metavar="BASE..HEAD", help="two commits (default: the last one)")
+    diff.add_argument("--markdown", action="store_true", help="for a pull request's comment")
+    _tree(diff)
+
+
+def _delivery(dora: argparse.ArgumentParser) -> None:
+    dora.add_argument("--days", type=_count_of_days, metavar="N", help="only rollouts begun in the last N days (default: all)")
+    _branch(dora)
+
+
+def _branch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--repo", type=Path, default=Path(), metavar="PATH", help="a clone, bare or not (default: here)")
+    parser.add_argument("--branch", default="HEAD", help="the branch to read (default: what is checked out)")
+    _json(parser)
 
 
 def _history(backtest: argparse.ArgumentParser) -> None:
@@ -170,6 +200,12 @@ def _positive(text: str) -> float:
     return found
 
 
+def _count_of_days(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?", text) or not float(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: a number above 0 would be right")
+    return float(text)
+
+
 def _author(text: str) -> str:
     if not re.fullmatch(r"[^<>\n]*[^<>\s] <[^<>\n]*>", text):
         raise argparse.ArgumentTypeError(f"{text!r}: such as 'rollout <rollout@localhost>' would be right")
@@ -201,6 +237,26 @@ def _taken(chosen: argparse.Namespace, name: str, convert: Callable[[object], T]
         return convert(value)
     except ValueError as error:
         raise BadInput(f"--{name.replace('_', '-')}", "", f"is {value!r}; {error}") from None
+
+
+def _promote(chosen: argparse.Namespace) -> None:
+    from rollout.people import Desk, promote  # noqa: PLC0415
+
+    for env in (chosen.source, chosen.target):
+        parse_key(f"{env}/{chosen.app}")
+    print(promote(Desk.at(open_here(chosen.repo)), chosen.app, chosen.source, chosen.target), end="")
+
+
+def _diff(chosen: argparse.Namespace) -> None:
+    from rollout.diff import run  # noqa: PLC0415
+
+    run(open_here(chosen.repo), chosen.range, markdown=chosen.markdown)
+
+
+def _dora(chosen: argparse.Namespace) -> None:
+    from rollout.dora import run  # noqa: PLC0415
+
+    run(open_here(chosen.repo, chosen.branch), chosen.days, as_json=chosen.json)
 
 
 def _rollback(chosen: argparse.Namespace) -> None:

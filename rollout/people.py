@@ -1,6 +1,7 @@
-"""What a person, or a bot in a person's place, does to the repository: start, rollback, abort. All of it in a work tree.
+"""What a person, or a bot in a person's place, does to the repository: start, promote, rollback,
+abort. All of it in a work tree.
 
-`start` edits files and leaves the commit, and the pull request, to whoever runs it. `rollback` and `abort` commit.
+`start` and `promote` edit files and leave the commit, and the pull request, to whoever runs it. `rollback` and `abort` commit.
 """
 
 from __future__ import annotations
@@ -87,6 +88,25 @@ def start(desk: Desk, key: Key, model: ModelVersion, *, reopen: bool) -> str:
     wanted = ModelVersion(model.version, model.model_uri, model.sha256, model.image, attempt)
     desk.save(key, change.start(release, texts, wanted))
     return desk.repo.run("diff", "--", key.folder)
+
+
+def promote(desk: Desk, app: str, source: str, target: str) -> str:
+    """Edit the tree so that what `source` has completed is walked in `target`; return the diff. The same version and bytes.
+
+    Refused: what is still in rollout there, what no rollout brought there, and what is vetoed in any environment.
+    """
+    here, there = Key(source, app), Key(target, app)
+    state = desk.state(here)
+    model = state.release.model
+    if state.walk is not None:
+        raise Refused(f"{here} is in rollout to {model.version}; only what has completed is promoted")
+    if state.brought_by is None:
+        raise Refused(f"{here} runs {model.version}, which no rollout brought there: nothing that was tried could be promoted")
+    for key in sorted(desk.history.releases):
+        veto = desk.state(key).veto_on(model) if key.app == app else None
+        if veto:
+            raise Refused(f"{here}: {model.version} is vetoed in {key.env} since {veto.commit[:10]}: {veto.reason}")
+    return start(desk, there, ModelVersion(model.version, model.model_uri, model.sha256, model.image), reopen=False)
 
 
 def rollback(desk: Desk, key: Key) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from tests.stages import pytest, run
 STAGES = [
     ("manifests: real kustomize, real git", pytest("-n", "2", "tests/manifests")),
     ("release: every operation's diff, every way back", pytest("-n", "2", "tests/release")),
+    ("propose: promoted, told in words, counted", pytest("-n", "2", "tests/propose")),
     ("models: trained, saved, served", pytest("tests/model")),
     ("the loop: real git, real Prometheus, faults", pytest("-n", "2", "--dist", "loadfile", "tests/loop")),
     ("the lab: real model servers, real Envoy, real Prometheus", pytest("tests/lab")),
