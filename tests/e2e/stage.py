@@ -108,9 +108,9 @@ class Stage:
 
     # -- git
 
-    async def person(self, story: str) -> People:
-        """A person's own clone."""
-        people = Merging(self.world.people.remote, self.world.work / f"person-{story}", BRANCH)
+    async def person(self, story: str, *, queues: bool = True) -> People:
+        """A person's own clone. queues: changes are merged one after another; otherwise the fastest push wins."""
+        people = (Merging if queues else People)(self.world.people.remote, self.world.work / f"person-{story}", BRANCH)
         await people.clone()
         return people
 
@@ -194,6 +194,11 @@ class Stage:
         found = await self.world.admin.get(kube.SELDON_DEPLOYMENTS, f"{app}-prod", app)
         assert found is not None
         return found
+
+    async def stop_load(self, app: str) -> Seconds:
+        """Let the clients finish what is under way, however slow the machine; what they counted."""
+        await self.world.processes.stop(self.world.loads.pop(app), grace=60)
+        return self.client(app)
 
     async def canary(self, app: str, percent: int, within: float = 120) -> Commit:
         """Wait until git says so much for the canary."""

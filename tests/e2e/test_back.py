@@ -21,7 +21,7 @@ async def reverted(stage, people, app, merged):
 
 @pytest.mark.app("hasty")
 async def test_a_start_reverted_while_argo_cd_is_syncing_it_leaves_nothing(stage):
-    app, people = "hasty", await stage.person("hasty")
+    app, people = "hasty", await stage.person("hasty", queues=False)
     stage.world.behave(app, "2")
     merged = await stage.start(people, app, "2")
     await reverted(stage, people, app, merged)

@@ -7,7 +7,9 @@ import pytest
 
 from lab import models
 from lab.controlplane import api as kube
+from lab.processes import LabError
 from lab.render import git
+from lab.story import folder
 
 from .stage import ENVIRONMENTS, REAL
 
@@ -59,8 +61,7 @@ async def test_a_merged_start_walks_5_25_100_and_no_request_is_lost(stage):
     revisions = {commit.sha for commit in await stage.commits(app, before)}
     history = {item["revision"] for item in (await stage.application(f"{app}-prod"))["history"]}
     assert revisions <= history
-    await stage.world.processes.stop(stage.world.loads.pop(app))
-    client = stage.client(app)
+    client = await stage.stop_load(app)
     assert client.parts("lost") == {}
     assert client.total("sent") == client.total("ok")
 
@@ -79,10 +80,13 @@ async def test_a_bad_version_is_taken_out_and_git_cluster_and_stable_agree(stage
     assert (steps[0], steps[-1]) == (("2", "1", 5), ("1", "", 0))
     live = (await stage.seldon(app))["spec"]["predictors"]
     assert [(one["name"], one["annotations"]["version"]) for one in live] == [("stable", "1")]
+    with pytest.raises(LabError, match="vetoed"):
+        await stage.start(people, app, "2")  # `rollout start` asks for a person's word
     bot = await stage.person("bot")
-    again = await stage.start(bot, app, "2")  # the same version, committed again by a machine
-    await stage.rests(app, "1", within=120)
-    assert max(canary for _, _, canary in await stage.walked(app, again.sha)) == 0
+    taken = ["git", "checkout", merged.sha, "--", folder(app)]  # a machine commits the start again, byte for byte
+    again = await bot.pull_request("bot: 2 again", next(stage.numbers), taken)
+    await stage.rests(app, "1", within=180)
+    assert {canary for _, _, canary in await stage.walked(app, again)} == {0}
     client = stage.client(app)
     assert client.parts("lost") == {}
 

@@ -1,5 +1,6 @@
 """What goes wrong in a cluster: a person's patch, canaries that die or never come, an admission that refuses."""
 
+import asyncio
 import re
 import time
 
@@ -24,6 +25,7 @@ async def test_live_traffic_that_somebody_patched_is_healed_and_that_time_is_no_
     merged = await stage.start(people, app, "2")
     step = await stage.canary(app, 5)
     await stage.split(app, {"stable/1": 95, "canary/2": 5})
+    await asyncio.sleep(6)  # the step's evidence has begun
     predictors = (await stage.seldon(app))["spec"]["predictors"]
     for one in predictors:
         one["traffic"] = 50
