@@ -12,5 +12,5 @@
 | gateway.py                          | Envoy follows VirtualServices and ready Pods                              |
 | world.py                            | all of it, started in order and stopped together                          |
 
-`python -m lab.controlplane build` builds; `python -m lab.controlplane up` leaves everything running.
+`python -m lab.controlplane build` builds; `make e2e` builds and runs tests/e2e on it.
 """

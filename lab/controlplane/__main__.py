@@ -1,4 +1,4 @@
-"""The control plane's command line: `build` gets and builds what is not there; `up` leaves everything running until Ctrl-C."""
+"""The control plane's command line: `build` gets and builds what is not there."""
 
 import argparse
 import sys
