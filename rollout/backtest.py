@@ -5,12 +5,15 @@ A line in: {"run": "a", "t": 15.0, "stable": {"requests": 950, "errors": 2}, "ca
 - an arm that is missing or null = no data of it; "up": false = the metrics backend was down; "share": false = no share test;
 - "history": {"batches": [[requests, errors], ...]} on a run's first line = stable before the start.
 A line out: run, t, traffic (canary percent in force after the decision), decision, verdict, evidence, reason.
+With --prometheus the lines in are made from recorded counters: stable's half hour before --from is the history, the split is
+as it was and is not tested, and the decisions are what this plan's gate would have said of the same requests.
 After complete (traffic 100) or abort (traffic 0) later lines of that run are answered the same. Runs may interleave.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,8 +25,15 @@ from rollout import plan as plans
 from rollout.decide import Action, judge_step, span
 from rollout.document import load
 from rollout.errors import BadInput
+from rollout.follow import HISTORY
 from rollout.gate import Batch, Evidence
 from rollout.plan import Plan
+from rollout.prometheus import Prometheus
+from rollout.release import Key
+from rollout.samples import LOOKBACK, Counted, Counter, Series
+from rollout.web import Unavailable
+
+WIDTH = 15.0  # seconds per recorded batch, as the controller's default
 
 
 class _Arm(msgspec.Struct, forbid_unknown_fields=True):
@@ -159,6 +169,59 @@ def read_plan(path: Path) -> Plan:
     metadata = load(text, str(path)).get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     return plans.parse(str(name), text, where=str(path))
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What to read of a release: the two versions, and from when until when, in Unix seconds."""
+
+    key: Key
+    stable: str
+    canary: str
+    begin: float
+    end: float
+
+
+def replay(path: Path, prometheus: Prometheus, what: Recorded, out: TextIO) -> int:
+    """Answer for every batch that Prometheus recorded; raise BadInput when it holds no request of the canary."""
+    plan = read_plan(path)
+    begin, end = (at // WIDTH * WIDTH for at in (what.begin, what.end))
+    if begin >= end:
+        raise BadInput("--to", "", f"is not after --from by {WIDTH:g} s; a later time would be right")
+    budgets = {} if plan.gates.latency_budget is None else {what.key: plan.gates.latency_budget}
+    readings = prometheus.read([what.key], budgets, begin - HISTORY - LOOKBACK, end, WIDTH)
+    try:
+        batches = recorded(((one.after, one.until, one.found) for one in readings), what, begin)
+    except Unavailable as error:
+        raise BadInput("--prometheus", "", str(error)) from None
+    if not any(batch.canary and batch.canary.requests for batch in batches if batch.end > begin):
+        told = f"{what.key} has no request of canary {what.canary} there; the time of a rollout of it would be right"
+        raise BadInput("--from", "", told)
+    for answer in answers(plan, batches, begin, str(what.key)):
+        out.write(msgspec.json.encode(answer).decode() + "\n")
+    return 0
+
+
+def recorded(pieces: Iterable[tuple[float, float, Mapping[Key, list[Series]]]], what: Recorded, begin: float) -> list[Counted]:
+    """The batches of consecutive pieces of time, and of half an hour before `begin`."""
+    counter, batches = Counter(WIDTH, begin - HISTORY, what.stable, what.canary), list[Counted]()
+    for after, until, found in pieces:
+        batches += counter.count(found.get(what.key, []), after, until)
+    return batches
+
+
+def answers(plan: Plan, batches: Sequence[Counted], begin: float, name: str) -> Iterator[dict[str, Any]]:
+    """Fold recorded batches as lines, from the canary's first request on."""
+    past = [(one.stable.requests, one.stable.errors) for one in batches if one.end <= begin and one.stable]
+    one_run, started = Run(plan, gate.begin(plan.gates, past)), None
+    for batch in batches:
+        if batch.end <= begin or (started is None and not (batch.canary and batch.canary.requests)):
+            continue
+        started = batch.end - WIDTH if started is None else started
+        up = batch.stable is not None or batch.canary is not None
+        stable, canary = (_Arm(one.requests, one.errors, one.slow) if one else None for one in (batch.stable, batch.canary))
+        line = Line(name, batch.end - started, stable, canary, up=up, share=False)
+        yield {**one_run.answer(line), "time": batch.end}
 
 
 def run(path: Path, lines: TextIO, out: TextIO) -> int:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import TypeVar
@@ -144,6 +145,13 @@ def _branch(parser: argparse.ArgumentParser) -> None:
 def _history(backtest: argparse.ArgumentParser) -> None:
     backtest.add_argument("--plan", required=True, type=Path, metavar="FILE", help="a plan, such as apps/credit/rollout.yaml")
     backtest.add_argument("--follow", action="store_true", help="answer every line as it comes")
+    recorded = backtest.add_argument_group("instead of lines, what Prometheus recorded; all of these together")
+    recorded.add_argument("--prometheus", metavar="URL", help="such as http://prometheus:9090")
+    recorded.add_argument("--release", metavar="ENV/APP", help="such as prod/credit")
+    recorded.add_argument("--stable", metavar="V", help="the version that was stable")
+    recorded.add_argument("--canary", metavar="V", help="the version that was the canary")
+    for name in ("from", "to"):
+        recorded.add_argument(f"--{name}", dest=f"{name}_", type=_moment, metavar="T", help="such as 2026-11-21T15:00:00Z")
 
 
 def _proposal(plan: argparse.ArgumentParser) -> None:
@@ -185,6 +193,13 @@ def _services(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument("--argocd-ca-file", type=Path, metavar="FILE", help="the API's certificate authority")
     parser.add_argument("--batch", type=_positive, default=15.0, metavar="T", help="width of a batch: the scrape interval (15s)")
     parser.add_argument("--settle", type=_seconds, default=10.0, metavar="T", help="how long Healthy must stay to count (10s)")
+
+
+def _moment(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).timestamp()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: a time such as 2026-11-21T15:00:00Z would be right") from None
 
 
 def _seconds(text: str) -> float:
@@ -293,9 +308,19 @@ def _audit(chosen: argparse.Namespace) -> int:
 
 
 def _backtest(chosen: argparse.Namespace) -> int:
-    from rollout.backtest import run  # noqa: PLC0415
+    from rollout.backtest import Recorded, replay, run  # noqa: PLC0415
+    from rollout.services import prometheus_of  # noqa: PLC0415
 
-    return run(chosen.plan, sys.stdin, sys.stdout)
+    wanted = ("prometheus", "release", "stable", "canary", "from_", "to_")
+    missing = [f"--{name.strip('_')}" for name in wanted if getattr(chosen, name) is None]
+    if len(missing) == len(wanted):
+        return run(chosen.plan, sys.stdin, sys.stdout)
+    if missing:
+        raise BadInput(missing[0], "", "is missing; --prometheus, --release, --stable, --canary, --from and --to go together")
+    prometheus = prometheus_of(chosen)
+    assert prometheus is not None, "its URL was given"
+    what = Recorded(parse_key(chosen.release), chosen.stable, chosen.canary, chosen.from_, chosen.to_)
+    return replay(chosen.plan, prometheus, what, sys.stdout)
 
 
 def _plan(chosen: argparse.Namespace) -> None:
