@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -68,7 +69,7 @@ FALSE, OTHERS, IN_TIME = 0.01, 0.05, 0.95  # the goals
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m bench.gate", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--runs", type=int, default=1500, help="rollouts per scenario and policy (default: 1500)")
+    parser.add_argument("--runs", type=int, default=1000, help="rollouts per scenario and policy (default: 1000)")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     began = time.monotonic()
@@ -78,10 +79,10 @@ def main() -> None:
     telling = [scenario for scenario in scenarios if scenario.name in TELLING]
     fewer = max(1, chosen.runs // 4)
     rules = study.table(telling, OFF, fewer, chosen.seed, lambda row: print(report.line(row), flush=True), stream="ours")
-    took = time.monotonic() - began
+    took = f"{(time.monotonic() - began) / 60:.1f} min on {len(os.sched_getaffinity(0))} cores"
     told = (
         f"{chosen.runs} rollouts per scenario and policy ({fewer} per rule), seed {chosen.seed}, "
-        f"{len(rows) * chosen.runs + len(rules) * fewer:,} in all; `make bench-gate` took {took / 60:.1f} min."
+        f"{report.count(len(rows) * chosen.runs + len(rules) * fewer)} in all, in {took}."
     )
     checked = goals(rows)
     print("\n".join(["", *checked, "", told]))
@@ -121,7 +122,7 @@ def goals(rows: Sequence[Row]) -> list[str]:
     )
     time_taken = (
         f"Healthy at 5 requests/s or more complete within 1.2 times the dwells in 95 %: {len(rich) - len(late)} of {len(rich)} "
-        f"scenarios; {_named('not', late)}."
+        f"scenarios; {_named('late', late)}."
     )
     return [false, _harm(rows), time_taken]
 
@@ -148,7 +149,7 @@ def _harm(rows: Sequence[Row]) -> str:
 
 
 def _named(word: str, names: Sequence[str]) -> str:
-    return f"{word} in {'; '.join(names)}" if names else f"{word} nowhere"
+    return f"{word}: {'; '.join(names) or 'none'}"
 
 
 def switched_off(rows: Sequence[Row]) -> str:

@@ -122,8 +122,8 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         axes.grid(axis="both", alpha=0.25)
         if part is good:
             axes.axvline(0.01, color="black", lw=1, ls="--")
-            axes.set_xlabel("part of rollouts (log; the dashed line is 1 %)")
+            axes.set_xlabel("part of rollouts (log; the dashed line is 1 %, what stands leftmost is none)")
         else:
             axes.set_xlabel("beyond what stable would have served, within two hours (log)")
-        axes.legend(fontsize=8, loc="lower right")
+    canvas.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=len(policies), fontsize=9)
     canvas.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
