@@ -5,5 +5,6 @@ import sys
 from model.app import skip_unused_imports
 from pipelines.cli import main
 
-skip_unused_imports()
+if sys.argv[1:2] == ["learn"]:  # MLflow needs what the learners' libraries do not
+    skip_unused_imports()
 sys.exit(main())

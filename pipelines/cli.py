@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 an honest "no" (no version passed its gates); 2 bad input,
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -11,9 +12,10 @@ from pathlib import Path
 
 from model.app import NAMES, find
 from model.table import BadInput
-from pipelines import run, steps
+from pipelines import registry, run, steps
+from pipelines.forge import Forge
 from rollout import errors
-from rollout.git import GitError
+from rollout.git import GitError, open_here
 from rollout.release import parse_key
 
 EPILOG = """\
@@ -40,6 +42,26 @@ def parser() -> argparse.ArgumentParser:
     )
     seed.add_argument("app", help=f"one of {', '.join(NAMES)}")
     seed.add_argument("--env", default="dev", help="default dev")
+    commands.add_parser("compile", help="write train.yaml, the DAG as a cluster gets it")
+    for name, text in (
+        ("local", "run the DAG here by Kubeflow's local runner, and publish"),
+        ("submit", "run the DAG on a cluster"),
+    ):
+        dag = commands.add_parser(name, help=text)
+        dag.add_argument("app", help=f"one of {', '.join(NAMES)}")
+        dag.add_argument("--version", required=True, metavar="V", help="the number it is published under")
+        dag.add_argument("--env", default="dev", help="whose stable version it is compared with (default dev)")
+        dag.add_argument("--seed", type=int, default=1, help="of the learners (default 1)")
+        if name == "submit":
+            dag.add_argument("--host", required=True, metavar="URL", help="of Kubeflow Pipelines' API")
+            dag.add_argument("--data", default="", metavar="PATH", help="where the app's rows are in the cluster")
+    request = commands.add_parser("request", help="push a branch and open its pull request, or bring both up to date")
+    request.add_argument("--report", type=Path, metavar="FILE", help="of `train`: its branch, if it left one")
+    request.add_argument("--branch", metavar="B", help="or this branch")
+    request.add_argument("--text", type=Path, required=True, metavar="FILE", help="the pull request's text")
+    request.add_argument("--base", default="main", help="the branch it is for (default main)")
+    aliases = commands.add_parser("aliases", help="let the registry's stable-<env> follow what git says")
+    aliases.add_argument("app", help=f"one of {', '.join(NAMES)}")
     learn = commands.add_parser("learn", help="one step: train one version by one learner")
     for name in ("app", "learner"):
         learn.add_argument(name)
@@ -53,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command."""
     options = parser().parse_args(arguments)
     try:
-        return {"train": _train, "seed": _seed, "learn": _learn}[options.command](options)
+        return COMMANDS[options.command](options)
     except (BadInput, errors.BadInput, errors.Refused) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -84,3 +106,73 @@ def _seed(options: argparse.Namespace) -> int:
 def _learn(options: argparse.Namespace) -> int:
     steps.learn(options.app, options.learner, options.rows, options.seed, options.out)
     return 0
+
+
+def _aliases(options: argparse.Namespace) -> int:
+    app, root = find(options.app), Path.cwd()
+    envs = sorted(path.parts[-3] for path in root.glob(f"overlays/*/{app.name}/release"))
+    stable = run.at_rest(root, [parse_key(f"{env}/{app.name}") for env in envs])
+    print("\n".join(registry.follow(registry.client(root / run.REGISTRY), app.name, stable)))
+    return 0
+
+
+def _request(options: argparse.Namespace) -> int:
+    branch = options.branch or (options.report and json.loads(options.report.read_bytes())["branch"])
+    if not branch:
+        print("no branch was left: nothing to propose")
+        return 0
+    repo = open_here(Path.cwd())
+    title = repo.run("log", "-1", "--format=%s", branch).strip()
+    forge = Forge.of(os.environ)
+    forge.push(repo, branch)
+    print(forge.request(branch, options.base, title, options.text.read_text()))
+    return 0
+
+
+def _compile(_: argparse.Namespace) -> int:
+    from pipelines import dag  # noqa: PLC0415  # Kubeflow's library takes seconds to import
+
+    dag.compile_to(dag.COMPILED)
+    print(dag.COMPILED.relative_to(Path.cwd()) if dag.COMPILED.is_relative_to(Path.cwd()) else dag.COMPILED)
+    return 0
+
+
+def _arguments(options: argparse.Namespace, data: str | None) -> dict[str, object]:
+    app = find(options.app)
+    now = run.release(Path.cwd(), parse_key(f"{options.env}/{app.name}"), "HEAD")
+    return {
+        "app": app.name,
+        "data": data or "",
+        "gates": steps.limits_of(app.name, Path.cwd()),
+        "store": _store(),
+        "version": options.version,
+        "stable": now.version,
+        "stable_sha256": now.sha256,
+        "seed": options.seed,
+    }
+
+
+def _local(options: argparse.Namespace) -> int:
+    from pipelines import dag  # noqa: PLC0415
+
+    print(dag.run_here(_arguments(options, run.environment(options.app)), Path("out/kfp")))
+    return 0
+
+
+def _submit(options: argparse.Namespace) -> int:
+    from pipelines import dag  # noqa: PLC0415
+
+    print(dag.submit(options.host, _arguments(options, options.data)))
+    return 0
+
+
+COMMANDS = {
+    "train": _train,
+    "seed": _seed,
+    "learn": _learn,
+    "aliases": _aliases,
+    "request": _request,
+    "compile": _compile,
+    "local": _local,
+    "submit": _submit,
+}

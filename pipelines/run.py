@@ -20,11 +20,12 @@ from model.app import App, Data, find, open_model, train
 from model.judge import Candidate, Stable, stable_of
 from model.store import Files
 from model.table import BadInput
-from pipelines import steps, text
+from pipelines import registry, steps, text
 from pipelines.propose import propose, tree_at
 from rollout.git import open_here
 from rollout.release import Key, ModelVersion
 
+REGISTRY = Path("out/registry")
 LIBRARIES = ("lightgbm", "xgboost-cpu", "numpy")
 
 
@@ -57,18 +58,25 @@ def run(settings: Settings, setting: str | None) -> Outcome:
     began = time.monotonic()
     app, out = find(settings.key.app), settings.out
     limits, shop = steps.limits_of(app.name, settings.root), store.opened(settings.store)
-    now = _release(settings)
+    now = release(settings.root, settings.key, settings.base)
     work = out / "work"
     _empty(work)
     data, aside = steps.ingest(app.name, setting, work / "rows.json")
     folders = train_all(app, work, settings.seed)
     trained = time.monotonic() - began
-    stable = stable_of(f"stable {now.version}", _fetched(shop, app.name, now, work), app, data)
+    stable = stable_of(f"stable {now.version}", steps.fetched(settings.store, now.version, now.sha256, app.name, work), app, data)
     found, champion = steps.judge_all(app.name, data, folders, stable, limits)
     outcome = _published(settings, app, data, shop, found, champion, stable, now)
     seconds = {"training": round(trained, 1), "all": round(time.monotonic() - began, 1)}
     (out / "report.json").write_bytes(artifact.as_json(_report(app, data, aside, outcome, settings, seconds)))
     return outcome
+
+
+def at_rest(root: Path, keys: Sequence[Key]) -> dict[str, str]:
+    """The digest that each environment's release runs, of those at rest."""
+    with tree_at(open_here(root), "HEAD") as desk:
+        states = {key: desk.state(key) for key in keys}
+    return {key.env: state.release.model.sha256 for key, state in states.items() if state.walk is None}
 
 
 def seed(root: Path, key: Key, url: str) -> str:
@@ -77,7 +85,7 @@ def seed(root: Path, key: Key, url: str) -> str:
     For a store that is new: the house begins with versions that `python -m model train` made from generated rows.
     """
     shop, app = store.opened(url), find(key.app)
-    now = _release(Settings(root, key, url))
+    now = release(root, key, "HEAD")
     if now.version in store.versions(shop, app.name):
         return f"{app.name} {now.version} is published already"
     with tempfile.TemporaryDirectory() as folder:
@@ -94,10 +102,10 @@ def _empty(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def _release(settings: Settings) -> ModelVersion:
-    """What the release runs at the base."""
-    with tree_at(open_here(settings.root), settings.base) as desk:
-        return desk.state(settings.key).release.model
+def release(root: Path, key: Key, base: str) -> ModelVersion:
+    """What a release wants at a commit."""
+    with tree_at(open_here(root), base) as desk:
+        return desk.state(key).release.model
 
 
 def train_all(app: App, work: Path, seed: int) -> dict[str, Path]:
@@ -126,14 +134,6 @@ def train_all(app: App, work: Path, seed: int) -> dict[str, Path]:
     return folders
 
 
-def _fetched(shop: Files, app: str, model: ModelVersion, work: Path) -> Path | None:
-    """The stable version's folder out of the store, where it is published there and is what the release names."""
-    if store.versions(shop, app).get(model.version) != model.sha256:
-        return None
-    store.fetch(shop, app, model.version, work / "stable")
-    return work / "stable"
-
-
 def _published(
     settings: Settings,
     app: App,
@@ -145,8 +145,7 @@ def _published(
     now: ModelVersion,
 ) -> Outcome:
     if champion is None:
-        failed = [f"{one.name}: {verdict.sentence}" for one in found for verdict in one.verdicts if verdict.outcome == "failed"]
-        return Outcome(None, found, "", "", "", f"no champion, nothing is registered: {'; '.join(failed)}")
+        return Outcome(None, found, "", "", "", steps.no_champion(found))
     if champion.sha256 == now.sha256:
         said = f"{settings.key} runs these very bytes as {now.version}: nothing to propose"
         return Outcome(champion, found, now.version, now.model_uri, "", said)
@@ -155,11 +154,35 @@ def _published(
     version = version or store.next_version({*published, *_named(settings.root, app.name)})
     uri = store.publish(shop, champion.folder, app.name, version)
     _cards(settings, app, data, champion, stable, card.Identity(version, uri, data.sha256, _commit(settings.root), _libraries()))
+    record(settings, app, data, champion, version, uri)
     wanted = ModelVersion(version, uri, champion.sha256)
     others = [one for one in found if one is not champion]
     branch, proposal = propose(settings.root, settings.base, settings.key, wanted)
     (settings.out / "pull-request.md").write_text(text.body(app, data, champion, others, stable, proposal))
     return Outcome(champion, found, version, uri, branch, f"{branch} starts {version} in {settings.key}")
+
+
+def record(settings: Settings, app: App, data: Data, champion: Candidate, version: str, uri: str) -> None:
+    """Register the published version with everything that it was made from."""
+    intervals = {f"{name}_{end}": getattr(one, end) for name, one in champion.figures.items() for end in ("low", "high")}
+    entry = registry.Entry(
+        app=app.name,
+        version=version,
+        uri=uri,
+        sha256=champion.sha256,
+        parameters={"learner": champion.name, "seed": settings.seed, **app.learners[champion.name]},
+        figures={name: one.value for name, one in champion.figures.items()} | intervals,
+        tags={
+            "rows": str(len(data.target)),
+            "rows.sha256": data.sha256,
+            "rows.origin": data.origin,
+            "commit": _commit(settings.root),
+            **{f"gate.{one.gate}": f"{one.outcome}: {one.sentence}" for one in champion.verdicts},
+        },
+        files=(settings.out / "card.md", settings.out / "card.html"),
+    )
+    folder = settings.root / REGISTRY
+    registry.register(registry.client(folder), entry, folder)
 
 
 def _named(root: Path, app: str) -> set[str]:

@@ -8,7 +8,8 @@
 """
 
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from model import artifact, gates, judge
+from model import artifact, gates, judge, store
 from model.app import Data, find, train
 from model.judge import Candidate, Stable
 from model.quarantine import sift
@@ -75,6 +76,37 @@ def judge_all(
     verdicts = {one.name: one.verdicts for one in found}
     best = gates.champion(scores, verdicts, higher=of.probability)
     return found, next((one for one in found if one.name == best), None)
+
+
+def judge_files(
+    app: str, rows: Path, folders: Mapping[str, Path], stable: tuple[str, str, str], limits: Mapping[str, float], out: Path
+) -> dict[str, Any]:
+    """Judge as a step of its own; the champion's files go to `out`. stable: store, version and sha256, empty where there is none.
+
+    Raises BadInput with what failed when there is no champion.
+    """
+    data, of = read_rows(rows), find(app)
+    with tempfile.TemporaryDirectory() as folder:
+        there = fetched(*stable, app, Path(folder))
+        found, best = judge_all(app, data, folders, judge.stable_of(f"stable {stable[1]}", there, of, data), limits)
+    if best is None:
+        raise BadInput(no_champion(found))
+    artifact.write(out, {path.name: path.read_bytes() for path in sorted(best.folder.iterdir())})
+    return {"champion": best.name, "sha256": best.sha256, "candidates": [plain(one) for one in found]}
+
+
+def fetched(url: str, version: str, sha256: str, app: str, into: Path) -> Path | None:
+    """The folder of the stable version out of the store, where it is published there and is what the release names."""
+    if not sha256 or store.versions(store.opened(url), app).get(version) != sha256:
+        return None
+    store.fetch(store.opened(url), app, version, into / "stable")
+    return into / "stable"
+
+
+def no_champion(found: Sequence[Candidate]) -> str:
+    """Say which gates failed, and by how much."""
+    failed = [f"{one.name}: {verdict.sentence}" for one in found for verdict in one.verdicts if verdict.outcome == "failed"]
+    return f"no champion, nothing is registered: {'; '.join(failed)}"
 
 
 def plain(candidate: Candidate) -> dict[str, Any]:
