@@ -101,7 +101,8 @@ def _application(status: _Status) -> Application:
     failed = operation.phase in ("Failed", "Error")
     troubles = [condition.message for condition in status.conditions if condition.type.endswith("Error")]
     sick = [one.health.message for one in status.resources if one.health and one.health.status != "Healthy"]
-    messages = [status.health.message, *sick, operation.message if failed else "", *troubles]
+    stuck = operation.message if operation.phase != "Succeeded" else ""  # it failed, or is being tried again
+    messages = [status.health.message, *sick, stuck, *troubles]
     return Application(
         revision=status.sync.revision,
         sync=status.sync.status,

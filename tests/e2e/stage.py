@@ -38,13 +38,13 @@ VERSIONS = (
 
 
 class Merging(People):
-    """A person whose changes are merged one after another, as a git server does it; the controller pushes when it likes."""
+    """A person whose pull requests wait for each other, as in a merge queue; reverts do not wait, nor does the controller."""
 
-    one_by_one = asyncio.Lock()
+    queue = asyncio.Lock()
 
-    async def _push(self, change: Callable[[], Awaitable[None]]) -> str:
-        async with self.one_by_one:
-            return await super()._push(change)
+    async def pull_request(self, title: str, number: int, edit: list[str]) -> str:
+        async with self.queue:
+            return await super().pull_request(title, number, edit)
 
 
 @dataclass
@@ -109,7 +109,7 @@ class Stage:
     # -- git
 
     async def person(self, story: str, *, queues: bool = True) -> People:
-        """A person's own clone. queues: changes are merged one after another; otherwise the fastest push wins."""
+        """A person's own clone. queues: pull requests wait for each other; otherwise the fastest push wins."""
         people = (Merging if queues else People)(self.world.people.remote, self.world.work / f"person-{story}", BRANCH)
         await people.clone()
         return people
@@ -148,8 +148,11 @@ class Stage:
         await self.settled(f"{app}-prod", within=90)
         return await self.now(app)
 
-    async def reached(self, app: str, within: float = 60) -> None:
-        """Wait until Argo CD has compared the release's last commit, or a later one."""
+    async def reached(self, app: str, within: float = 180) -> None:
+        """Wait until Argo CD has compared the release's last commit, or a later one.
+
+        Of two pushes in one second it may miss the second one's webhook; then it comes with timeout.reconciliation, a minute.
+        """
         last = (await self.commits(app, ""))[-1].sha
 
         async def probe() -> bool:
