@@ -1,12 +1,13 @@
-"""`python -m lab.readme [FOLDER]`: writes the README's walk, picture and figures from a demo, by default out/demo, and its
-table of costs from out/bench.
+"""`python -m lab.readme [FOLDER]`: writes the README's walk, picture and figures from a demo, by default out/demo, its
+table of costs from out/bench, and the times on a real control plane from out/e2e.
 
 | block, up to `<!-- end -->` | is replaced by                                                      |
 |-----------------------------|---------------------------------------------------------------------|
 | `<!-- demo: NAME -->`       | what NAME makes of the demo's report.json and repo.git              |
 | `<!-- bench: table -->`     | table.md, as `make bench` left it                                   |
+| `<!-- e2e: times -->`       | times.json, as `make e2e` left it                                   |
 
-Blocks whose demo or benchmark was not run stay as they are.
+Blocks whose command was not run stay as they are.
 """
 
 import json
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DEMO = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "out" / "demo"
 PICTURE = ROOT / "docs" / "demo-credit.svg"
 TABLE = ROOT / "out" / "bench" / "table.md"
+TIMES = ROOT / "out" / "e2e" / "times.json"
 
 
 def walk(report: dict[str, Any]) -> str:
@@ -59,6 +61,11 @@ def figures(report: dict[str, Any]) -> str:
     return "\n".join([*rows, "", told])
 
 
+def times(seconds: dict[str, float]) -> str:
+    """What the stories on a real control plane measured."""
+    return "\n".join(["| | seconds |", "|---|---:|", *(f"| {what} | {took:.1f} |" for what, took in sorted(seconds.items()))])
+
+
 BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {"walk": walk, "diffs": diffs, "figures": figures}
 
 
@@ -81,6 +88,8 @@ def main() -> None:
         PICTURE.write_text(page[page.index("<svg") : page.index("</svg>") + len("</svg>")] + "\n")
     if TABLE.exists():
         text = filled(text, "bench: table", TABLE.read_text().strip())
+    if TIMES.exists():
+        text = filled(text, "e2e: times", times(json.loads(TIMES.read_text())))
     readme.write_text(text)
 
 
