@@ -4,11 +4,15 @@ import sys
 
 from tests.stages import pytest, run
 
+PIPELINES = ".venv-pipelines/bin/pytest"  # an environment of its own: ./setup.sh pipelines
+
 STAGES = [
     ("manifests: real kustomize, real git", pytest("-n", "2", "tests/manifests")),
     ("release: every operation's diff, every way back", pytest("-n", "2", "tests/release")),
     ("propose: promoted, told in words, counted", pytest("-n", "2", "tests/propose")),
     ("models: trained, saved, served", pytest("tests/model")),
+    ("the pipelines' environment", ["./setup.sh", "pipelines"]),
+    ("pipelines: from rows to a pull request; Kubeflow, MLflow, S3", [PIPELINES, "tests/pipelines"]),
     ("the loop: real git, real Prometheus, faults", pytest("-n", "2", "--dist", "loadfile", "tests/loop")),
     ("the lab: real model servers, real Envoy, real Prometheus", pytest("tests/lab")),
     ("the simulator: its twin is the gate, each policy by hand", pytest("-n", "2", "tests/simulate")),
