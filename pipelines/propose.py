@@ -45,7 +45,9 @@ def propose(root: Path, base: str, key: Key, model: ModelVersion, body: str = ""
         tree.run("add", "--", key.folder)
         if _same(tree, branch, base):
             return branch, Proposal(key, old, model, plan, diff, _vetoes(desk, key))
-        tree.run("commit", "--quiet", "-m", f"{subject(key, model.version)}\n\n{body}")
+        known = tree.run("config", "user.email", check=False).strip()
+        who = [] if known else ["-c", "user.name=train", "-c", "user.email=train@localhost"]  # a runner has no name of its own
+        tree.run(*who, "commit", "--quiet", "-m", f"{subject(key, model.version)}\n\n{body}")
         tree.run("branch", "--force", branch, "HEAD")
     return branch, Proposal(key, old, model, plan, diff, _vetoes(desk, key))
 
