@@ -273,7 +273,7 @@ def test_for_machines(at: At) -> None:
     code, out, _ = desk.rollout("check", "--json")
     problem = "holds nothing; a mapping with apiVersion and kind would be right"
     problems = [{"file": TRAFFIC, "field": "", "problem": problem}]
-    assert (code, json.loads(out)) == (2, {"releases": [str(KEY)], "problems": problems})
+    assert (code, json.loads(out)) == (2, {"releases": [str(KEY)], "problems": problems, "warnings": []})
 
 
 NINE_LOANS = ("--version", "9", "--model-uri", "s3://models/loans/9", "--sha256", "a9" * 32)
