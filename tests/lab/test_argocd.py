@@ -54,8 +54,8 @@ def test_a_folder_that_does_not_render_leaves_what_runs_alone_and_says_why(play)
         assert status["operationState"]["syncResult"]["revision"] == good
         assert stage.split() == {"stable/1": 100}
         await stage.release("2")
+        await stage.wait_split({"stable/2": 100})
         await stage.healthy()
-        assert stage.split() == {"stable/2": 100}
         assert stage.application()["status"]["conditions"] == []
 
     play(story)
