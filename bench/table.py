@@ -107,7 +107,7 @@ def table(sizes: Sequence[Size], cost: Footprint) -> str:
 
 def machine() -> str:
     """Return what the figures depend on."""
-    load = f"load average {os.getloadavg()[1]:.1f}, of which the benchmark's own is about 1"
+    load = f"load average {os.getloadavg()[1]:.1f}"
     return f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}; {load}"
 
 
