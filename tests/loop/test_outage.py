@@ -1,23 +1,26 @@
 """Pitfall 8: what fails both arms is not the canary's fault; what then fails the canary alone is found, as fast as batches come.
 
-At 100 requests/s, batches of 15 s and a tick at their very end, so that the last one is read a tick later.
+At 100 requests/s; batches of 15 s, where not said otherwise; a tick at their very end, so that the last one is read a tick later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from .world import Load, World
+from .world import WIDTH, Load, World
 
 pytestmark = pytest.mark.scenario
 Make = Callable[..., World]
 
 
-def stepped(make_world: Make, step: int) -> World:
-    """A world in which canary 2 has been at so many percent for two minutes."""
+def stepped(make_world: Make, step: int, width: int = WIDTH) -> World:
+    """A world in which canary 2 has been at so many percent for two minutes. width: seconds between scrapes, and of a batch."""
     world = make_world()
+    world.width, world.settings = width, replace(world.settings, width=float(width))
+    world.restart()
     world.cluster.loads["credit"] = Load(rate=100)
     world.pass_time(900)
     world.start("credit", "2")
@@ -65,4 +68,12 @@ def test_a_canary_that_becomes_ill_without_an_outage_is_aborted_within_105_secon
     world = stepped(make_world, step)
     failing(world, 0.002, canary)
     (abort,) = world.until(lambda: world.repository.canary("credit") == 0, within=105)
+    assert "harm e-value" in abort.decision.reason
+
+
+@pytest.mark.parametrize("step", [5, 25])
+def test_with_batches_of_five_seconds_within_a_minute(make_world: Make, step: int) -> None:
+    world = stepped(make_world, step, width=5)
+    failing(world, 0.002, 0.1)
+    (abort,) = world.until(lambda: world.repository.canary("credit") == 0, within=60, every=5)
     assert "harm e-value" in abort.decision.reason

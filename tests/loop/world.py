@@ -125,6 +125,7 @@ class World:
     now: float
     settings: Settings = field(default_factory=lambda: Settings(envs=frozenset({"prod"})))
     patience: float = 20.0
+    width: int = WIDTH  # seconds between scrapes
     ticks: list[Tick] = field(default_factory=list)
     controller: Controller = field(init=False)
     _made: int = 0
@@ -169,9 +170,9 @@ class World:
 
     def pass_time(self, seconds: float) -> None:
         """Move the clock to the next scrapes, without a tick."""
-        for _ in range(round(seconds / WIDTH)):
-            self.now += WIDTH
-            samples = self.cluster.scrape(self.now - 6, WIDTH)
+        for _ in range(round(seconds / self.width)):
+            self.now += self.width
+            samples = self.cluster.scrape(self.now - 0.4 * self.width, self.width)
             if samples:
                 self.prometheus.write(samples)
 
