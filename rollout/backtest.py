@@ -30,10 +30,8 @@ from rollout.gate import Batch, Evidence
 from rollout.plan import Plan
 from rollout.prometheus import Prometheus
 from rollout.release import Key
-from rollout.samples import LOOKBACK, Counted, Counter, Series
+from rollout.samples import LOOKBACK, WIDTH, Counted, Counter, Series
 from rollout.web import Unavailable
-
-WIDTH = 15.0  # seconds per recorded batch, as the controller's default
 
 
 class _Arm(msgspec.Struct, forbid_unknown_fields=True):

@@ -21,11 +21,10 @@ from rollout.history import History
 from rollout.prometheus import Prometheus
 from rollout.release import Key, Release, Toggle
 from rollout.render import kustomize, render
-from rollout.samples import LOOKBACK
+from rollout.samples import LOOKBACK, WIDTH
 
 _RENDERED = ("overlays", "apps", "base")
 _READ = ("overlays", "apps", "argocd")
-WIDTH = 15.0  # seconds per batch, as the controller's default
 
 
 def run(root: Path, base: str | None, prometheus: Prometheus | None, *, as_json: bool) -> int:

@@ -23,6 +23,7 @@ from rollout import release as releases
 from rollout.errors import BadInput, Refused
 from rollout.git import GitError, clone, open_here
 from rollout.release import ModelVersion, parse_key
+from rollout.samples import WIDTH
 
 T = TypeVar("T")
 _ABOUT = """\
@@ -191,7 +192,7 @@ def _services(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument("--argocd-namespace", default="argocd", metavar="NAME", help="where they live (default: argocd)")
     parser.add_argument("--argocd-token-file", type=Path, metavar="FILE", help="a bearer token that may read them")
     parser.add_argument("--argocd-ca-file", type=Path, metavar="FILE", help="the API's certificate authority")
-    parser.add_argument("--batch", type=_positive, default=15.0, metavar="T", help="width of a batch: the scrape interval (15s)")
+    parser.add_argument("--batch", type=_positive, default=WIDTH, metavar="T", help="width of a batch: the scrape interval (15s)")
     parser.add_argument("--settle", type=_seconds, default=10.0, metavar="T", help="how long Healthy must stay to count (10s)")
 
 

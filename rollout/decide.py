@@ -321,7 +321,9 @@ def _walk(seen: Observation) -> Walk:
 
 
 def span(seconds: float) -> str:
-    """Write a duration as a person says it: 45 s, 12 min, 3.5 h."""
+    """Write a duration as a person says it: 45 s, 12 min, 3.5 h, 2.5 d."""
     if seconds < 120:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 2 * 86400 else f"{seconds / 86400:.1f} d"

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
+from rollout.decide import span
 from rollout.errors import BadInput
 from rollout.git import Repo
 from rollout.history import History
@@ -159,9 +160,4 @@ def table(rows: Mapping[str, Figures], seconds: float) -> Iterator[str]:
 
 
 def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
+    return "" if seconds is None else span(seconds)

@@ -30,7 +30,7 @@ from rollout.history import History
 from rollout.plan import Plan
 from rollout.prometheus import Prometheus
 from rollout.release import FILES, Key
-from rollout.samples import LOOKBACK, complete_until
+from rollout.samples import LOOKBACK, WIDTH, complete_until
 from rollout.state import Kind, State, Walk
 from rollout.web import Unavailable
 
@@ -43,7 +43,7 @@ class Settings:
     """How the controller runs. width: seconds per batch of evidence; settle: see decide.Observation."""
 
     envs: frozenset[str] = frozenset()
-    width: float = 15.0
+    width: float = WIDTH
     settle: float = 10.0
     author: str = "rollout <rollout@localhost>"
     signing_key: Path | None = None

@@ -30,6 +30,7 @@ from typing import NamedTuple
 from rollout.gate import Arm
 
 STABLE, CANARY = "stable", "canary"
+WIDTH = 15.0  # seconds per batch, unless said otherwise: the usual scrape interval
 LOOKBACK = 300.0  # seconds read before the first batch, so that a series that is there is known; Prometheus' own staleness
 Mark = tuple[str, str, tuple[tuple[str, str], ...]]  # arm, kind and labels: which counter goes on
 

@@ -342,8 +342,8 @@ def test_the_step_without_a_state_for_it_is_judged_harmful_in_a_backtest_too():
 
 
 def test_a_sentence_writes_time_as_a_person_would():
-    assert [span(seconds) for seconds in (0, 45.4, 119, 120, 7199, 7200, 12_600)] == [
-        "0 s", "45 s", "119 s", "2 min", "120 min", "2.0 h", "3.5 h",
+    assert [span(seconds) for seconds in (0, 45.4, 119, 120, 7199, 7200, 12_600, 172_800)] == [
+        "0 s", "45 s", "119 s", "2 min", "120 min", "2.0 h", "3.5 h", "2.0 d",
     ]  # fmt: skip
 
 

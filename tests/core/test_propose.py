@@ -26,7 +26,7 @@ def test_rich_traffic_is_walked_in_two_small_steps():
 def test_poor_traffic_takes_half_of_it_and_is_told_what_stays_unseen():
     assert proposed(Gates(), Traffic(0.4, 0.002)) == (
         "# 0.4 requests/s, of which stable fails 0.20 %\n"
-        "# to see a doubling of errors with 90 % would take 54.1 h at 50 %: these steps see what is large\n"
+        "# to see a doubling of errors with 90 % would take 2.3 d at 50 %: these steps see what is large\n"
         "steps:\n"
         "  - {canary: 50, dwell: 240m}  # finds 2 x 2 %, 5 x 71 %, 20 x 100 %\n"
         "  - {canary: 100}\n"

@@ -33,8 +33,8 @@ def test_figures_of(deployments, wanted):
 
 def test_a_rate_per_week_of_less_than_a_day_is_not_shown():
     rows = {"prod/credit": figures([GOOD], 7200)}
-    assert list(table(rows, 7200))[-1] == "| prod/credit | 1 | 1 | 0 |  | 60.0 min | 0% |  |"
-    assert list(table(rows, WEEK))[-1] == "| prod/credit | 1 | 1 | 0 | 84.0 | 60.0 min | 0% |  |"
+    assert list(table(rows, 7200))[-1] == "| prod/credit | 1 | 1 | 0 |  | 60 min | 0% |  |"
+    assert list(table(rows, WEEK))[-1] == "| prod/credit | 1 | 1 | 0 | 84.0 | 60 min | 0% |  |"
 
 
 def counts(desk) -> tuple[int, int, int]:
