@@ -222,7 +222,7 @@ class Cache:
     """The objects of one kind as a watch sees them, by (namespace, name)."""
 
     kind: Kind
-    changed: Callable[[], None]
+    changed: Callable[[Object], None]  # told of every object that came, changed or went
     objects: dict[tuple[str, str], Object] = field(default_factory=dict)
     synced: bool = False
 
@@ -230,14 +230,17 @@ class Cache:
         """Follow until cancelled."""
         async for event, item in api.watch(self.kind, labels):
             if event == "SYNC":
-                listed = {key_of(found) for found in item["items"]}
-                self.objects = {key: found for key, found in self.objects.items() if key in listed}
+                listed, before = {key_of(found) for found in item["items"]}, self.objects
+                self.objects = {key: found for key, found in before.items() if key in listed}
                 self.synced = True
-            elif event == "DELETED":
+                for found in before.values():
+                    self.changed(found)
+                continue
+            if event == "DELETED":
                 self.objects.pop(key_of(item), None)
             elif event in ("ADDED", "MODIFIED"):
                 self.objects[key_of(item)] = item
-            self.changed()
+            self.changed(item)
 
 
 def key_of(item: Object) -> tuple[str, str]:

@@ -46,7 +46,7 @@ class Gateway:
     def __init__(self, api: Api, envoy: Envoy) -> None:
         self.api, self.envoy = api, envoy
         self.wake = asyncio.Event()
-        self.services = Cache(kube.VIRTUAL_SERVICES, self.wake.set)
+        self.services = Cache(kube.VIRTUAL_SERVICES, lambda _: self.wake.set())
         self.groups: dict[str, Group] = {}  # by the backend's name in Envoy
         self._lock = asyncio.Lock()
 

@@ -10,7 +10,6 @@
 
 import asyncio
 import base64
-import contextlib
 import datetime
 import logging
 import os
@@ -26,6 +25,7 @@ from lab.controlplane.api import Api, ApiError, Object
 from lab.controlplane.gateway import Gateway, Group
 from lab.controlplane.kubernetes import private
 from lab.controlplane.operator import predictor_of
+from lab.controlplane.workqueue import WorkQueue
 from lab.envoy import Backend
 from lab.pods import Nodes, Pod, PodSpec
 from lab.processes import LabError, answers, free_port
@@ -162,59 +162,59 @@ class Kubelet:
     def __init__(self, api: Api, nodes: Nodes, gateway: Gateway, names: Mapping[str, str], here: str) -> None:
         self.api, self.nodes, self.gateway, self.names, self.here = api, nodes, gateway, dict(names), here
         self.groups: dict[tuple[str, str], Running] = {}
-        self.wake = asyncio.Event()
+        self.queue = WorkQueue(self.look, log)
+        self.pods = kube.Cache(kube.PODS, lambda pod: self.queue.add((pod["metadata"]["namespace"], _owner(pod))))
         self.leaving: set[asyncio.Task[None]] = set()
-        self.paused = False
+        self.born = 0
 
     async def run(self) -> None:
         """Follow the Pods until cancelled."""
         log.info("%s", STAND_IN)
-        pods = kube.Cache(kube.PODS, self.wake.set)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(pods.run(self.api))
-            while True:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(2):
-                        await self.wake.wait()
-                self.wake.clear()
-                if pods.synced:
-                    self._group(pods.objects)
-                    await asyncio.gather(*(self._look(key) for key in list(self.groups)))
+            tasks.create_task(self.pods.run(self.api))
+            tasks.create_task(self.queue.run())
 
-    def _group(self, pods: Mapping[tuple[str, str], Object]) -> None:
-        for running in self.groups.values():
-            running.pods = {}
-        for (namespace, name), pod in pods.items():
-            if not pod["metadata"].get("deletionTimestamp"):
-                self.groups.setdefault((namespace, _owner(pod)), Running(_owner(pod))).pods[name] = pod
-
-    async def _look(self, key: tuple[str, str]) -> None:
-        running = self.groups[key]
-        try:
-            if not running.pods:
+    async def look(self, key: tuple[str, str]) -> None:
+        """One look at one ReplicaSet's Pods."""
+        pods = {
+            name: pod
+            for (namespace, name), pod in self.pods.objects.items()
+            if (namespace, _owner(pod)) == key and not pod["metadata"].get("deletionTimestamp")
+        }
+        if not pods:
+            if key in self.groups:
                 self._retire(self.groups.pop(key))
-                return
+            return
+        running = self.groups.setdefault(key, Running(key[1]))
+        running.pods = pods
+        try:
             if running.process is None:
-                await self._begin(running)
-            await self._say(running)
+                await self._begin(running, key)
         except LabError as error:
             running.trouble = f"CreateContainerConfigError: {error}"
-            log.warning("%s/%s: %s", *key, error)
-            with contextlib.suppress(LabError):
-                await self._say(running)
+            await self._say(running)
+            raise
+        await self._say(running)
 
-    async def _begin(self, running: Running) -> None:
+    async def _begin(self, running: Running, key: tuple[str, str]) -> None:
+        """Start what the Pods run, under a name of its own: Pods of the same ReplicaSet that went before may still be leaving."""
         pod = next(iter(running.pods.values()))
+        self.born += 1
+        running.name = f"{key[1]}-{self.born}"
+
+        def changed() -> None:
+            self.queue.add(key)
+
         if predictor := predictor_of(pod):
             spec = model_spec(pod, predictor)
-            running.process = Pod(self.nodes, spec, running.name, self.wake.set)
+            running.process = Pod(self.nodes, spec, running.name, changed)
             running.backend = Backend(
                 spec.namespace, spec.deployment, spec.predictor, spec.version, running.name, running.process.port
             )
         else:
             workload = await self._workload(pod, self.nodes.folder / pod["metadata"]["namespace"] / running.name)
             spec = PodSpec(pod["metadata"]["namespace"], "", "", "", "", "", "", (), "", running.name)
-            running.process = Program(self.nodes, spec, running.name, self.wake.set, workload)
+            running.process = Program(self.nodes, spec, running.name, changed, workload)
 
     async def _say(self, running: Running) -> None:
         process = running.process

@@ -14,7 +14,6 @@ A look at one SeldonDeployment:
 
 import asyncio
 import base64
-import contextlib
 import copy
 import json
 import logging
@@ -22,6 +21,7 @@ from typing import Any
 
 from lab.controlplane import api as kube
 from lab.controlplane.api import Api, Cache, Object
+from lab.controlplane.workqueue import WorkQueue
 from lab.manifests import deadline, weights
 from lab.processes import LabError
 
@@ -172,9 +172,9 @@ class Operator:
 
     def __init__(self, api: Api) -> None:
         self.api = api
-        self.wake = asyncio.Event()
-        self.wanted = Cache(kube.SELDON_DEPLOYMENTS, self.wake.set)
-        self.deployments = Cache(kube.DEPLOYMENTS, self.wake.set)
+        self.queue = WorkQueue(self.look, log)
+        self.wanted = Cache(kube.SELDON_DEPLOYMENTS, lambda sdep: self.queue.add(kube.key_of(sdep)))
+        self.deployments = Cache(kube.DEPLOYMENTS, self._moved)
         self.applied: dict[tuple[str, str, str, str], str] = {}
 
     async def run(self) -> None:
@@ -183,26 +183,20 @@ class Operator:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.wanted.run(self.api))
             tasks.create_task(self.deployments.run(self.api))
-            while True:
-                await self.wake.wait()
-                self.wake.clear()
-                if self.wanted.synced and self.deployments.synced:
-                    await asyncio.gather(*(self._safely(sdep) for sdep in list(self.wanted.objects.values())))
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(5):  # what failed is tried again
-                        await self.wake.wait()
-                await asyncio.sleep(0.05)
+            tasks.create_task(self.queue.run())
 
-    async def _safely(self, sdep: Object) -> None:
-        try:
-            if not sdep["metadata"].get("deletionTimestamp"):
-                await self.reconcile(sdep)
-        except LabError as error:
-            log.warning("%s: %s", "/".join(kube.key_of(sdep)), error)
+    def _moved(self, deployment: Object) -> None:
+        if name := deployment["metadata"].get("labels", {}).get("seldon-deployment-id"):
+            self.queue.add((deployment["metadata"]["namespace"], name))
 
-    async def reconcile(self, sdep: Object) -> None:
+    async def look(self, key: tuple[str, str]) -> None:
         """One look at one SeldonDeployment."""
-        namespace, name = kube.key_of(sdep)
+        if not (self.wanted.synced and self.deployments.synced):
+            raise LabError("not everything is listed yet")
+        sdep = self.wanted.objects.get(key)
+        if sdep is None or sdep["metadata"].get("deletionTimestamp"):
+            return
+        namespace, name = key
         seen: dict[str, Object | None] = {}
         for predictor in sdep["spec"]["predictors"]:
             seen[predictor["name"]] = self.deployments.objects.get((namespace, deployment_name(sdep, predictor)))

@@ -62,9 +62,9 @@ async def test_a_canary_that_was_fine_at_25_and_then_crash_loops_is_taken_out(st
     merged = await stage.start(people, app, "2")
     await stage.canary(app, 25, within=240)
     await stage.split(app, {"stable/1": 75, "canary/2": 25})
-    for (namespace, name), group in stage.world.kubelet.groups.items():
-        if namespace == f"{app}-prod" and "-canary-" in name:
-            stage.world.nodes.broken.add(name)
+    for (namespace, _), group in stage.world.kubelet.groups.items():
+        if namespace == f"{app}-prod" and "-canary-" in group.name:
+            stage.world.nodes.broken.add(group.name)
             group.process.crash()
     commits = await taken_out(stage, app, merged, within=240)
     assert "canary 2" in spoken(commits[-2:])
