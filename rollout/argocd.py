@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import urlencode
 
@@ -12,6 +12,7 @@ import msgspec
 from rollout.decide import Application
 from rollout.web import Service
 
+AGAIN = "Retrying attempt"  # ends Argo CD's message of why a sync failed, while it waits to try again
 PAGE = 500  # Applications per answer: bounds the memory of a tick, whatever the number of releases
 
 
@@ -75,14 +76,31 @@ _DECODER = msgspec.json.Decoder(_List)
 
 @dataclass(slots=True)
 class ArgoCD:
-    """Reads Applications. namespace: where they live, usually argocd."""
+    """Reads Applications. namespace: where they live, usually argocd.
+
+    Argo CD forgets why a sync failed at the moment when it tries again; the reader remembers it until a sync succeeds.
+    """
 
     service: Service
     namespace: str = "argocd"
+    _reasons: dict[str, str] = field(default_factory=dict)
 
     def applications(self, wanted: Container[str]) -> dict[str, Application]:
         """Return the wanted Applications by name; raise web.Unavailable when Argo CD cannot say."""
-        return {item.metadata.name: _application(item.status) for item in self._items() if item.metadata.name in wanted}
+        return {
+            item.metadata.name: _application(item.status, self._reason(item.metadata.name, item.status.operation_state))
+            for item in self._items()
+            if item.metadata.name in wanted
+        }
+
+    def _reason(self, name: str, operation: _Operation) -> str:
+        """Why an operation has not succeeded; empty when it has, or is in its first attempt."""
+        if operation.phase == "Succeeded":
+            self._reasons.pop(name, None)
+            return ""
+        if operation.phase in ("Failed", "Error") or AGAIN in operation.message:
+            self._reasons[name] = operation.message
+        return "; ".join(dict.fromkeys(part for part in (operation.message, self._reasons.get(name, "")) if part))
 
     def _items(self) -> Iterator[_Item]:
         token = ""
@@ -96,13 +114,12 @@ class ArgoCD:
                 return
 
 
-def _application(status: _Status) -> Application:
+def _application(status: _Status, reason: str) -> Application:
     operation = status.operation_state
     failed = operation.phase in ("Failed", "Error")
     troubles = [condition.message for condition in status.conditions if condition.type.endswith("Error")]
     sick = [one.health.message for one in status.resources if one.health and one.health.status != "Healthy"]
-    stuck = operation.message if operation.phase != "Succeeded" else ""  # it failed, or is being tried again
-    messages = [status.health.message, *sick, stuck, *troubles]
+    messages = [status.health.message, *sick, reason, *troubles]
     return Application(
         revision=status.sync.revision,
         sync=status.sync.status,

@@ -30,13 +30,17 @@ class Revision(NamedTuple):
 
 @dataclass
 class Trouble:
-    """What is wrong with an Application from `since` on. stuck: it stays at the revision it had then."""
+    """What is wrong with an Application from `since` on. stuck: it stays at the revision it had then.
+
+    failed: its sync did, with the message; attempt: it is being tried again for the so many-th time, and has forgotten why.
+    """
 
     since: float
     health: str = "Healthy"
     sync: str = "Synced"
     message: str = ""
     failed: bool = False
+    attempt: int = 0
     stuck: bool = False
 
 
@@ -137,6 +141,9 @@ class Server:
         operation: dict[str, Any] = {"phase": "Succeeded", "finishedAt": settled, "syncResult": result}
         if trouble and trouble.failed:
             operation |= {"phase": "Failed", "message": trouble.message, "syncResult": {"revision": reached.id}}
+        if trouble and trouble.attempt:
+            again = f"Retrying operation with latest revisions. Attempt #{trouble.attempt}"
+            operation = {"phase": "Running", "message": again}
         sync = {"status": trouble.sync if trouble else "Synced", "revision": reached.id}
         status = {"sync": sync, "health": health, "operationState": operation}
         return {"metadata": {"name": f"{app}-prod", "namespace": "argocd"}, "spec": {"project": "models"}, "status": status}

@@ -113,3 +113,13 @@ def test_an_argo_cd_that_is_down_neither_moves_traffic_up_nor_keeps_a_bad_canary
     world.until(lambda: world.repository.model("credit") == "1", within=300)
     assert world.repository.written()[-2:] == ["credit(prod): canary 2 at 0 %", "credit(prod): close canary 2"]
     assert committed(world.tick()) == []
+
+
+def test_why_a_sync_failed_is_named_also_while_it_is_being_tried_again(world: World) -> None:
+    trouble(world, sync="OutOfSync", failed=True, message=QUOTA)
+    world.start("credit", "2")
+    assert world.run(READY - 60, every=60) == []
+    world.argocd.troubles["credit"] = Trouble(world.now - 1, sync="OutOfSync", failed=True, attempt=4)
+    (closed,) = world.run(120, every=60)
+    again = "Retrying operation with latest revisions. Attempt #4"
+    assert f"Argo CD: OutOfSync, Healthy: {again}; {QUOTA}" in closed.decision.reason
