@@ -1,4 +1,4 @@
-"""The stand-in for the kubelet, with real model servers behind a real Envoy; what it patches is kept here, not at an API server."""
+"""The stand-in for the kubelet: real model servers behind a real Envoy; what it would patch at the API server is dropped."""
 
 import asyncio
 import json
