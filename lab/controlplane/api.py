@@ -198,6 +198,8 @@ class Api:
                 yield "SYNC", {"items": listed.get("items") or []}
                 query |= {"watch": "true", "resourceVersion": listed["metadata"]["resourceVersion"]}
                 async with self._open("GET", f"{kind.path()}?{urlencode(query)}", None, "application/json", None) as answer:
+                    if answer.status >= 400:  # it has just come up, say
+                        raise ApiError(answer.status, f"no watch of {kind.plural}")
                     async for line in _lines(answer.content):
                         event = json.loads(line)
                         if event["type"] == "ERROR":

@@ -37,7 +37,7 @@ async def test_a_start_reverted_at_a_step_takes_the_canary_out(stage):
     await stage.canary(app, 5)
     await stage.split(app, {"stable/1": 95, "canary/2": 5})
     stage.times["revert at 5 % -> all traffic on the old version"] = await reverted(stage, people, app, merged)
-    assert stage.client(app).parts("lost") == {}
+    assert (await stage.stop_load(app)).parts("lost") == {}
 
 
 @pytest.mark.app("handover")
@@ -53,7 +53,7 @@ async def test_a_start_reverted_between_the_completions_commits_goes_back(stage)
 
     await stage.wait("stable 1 -> 2", handing_over, 240)
     await reverted(stage, people, app, merged)
-    assert stage.client(app).parts("lost") == {}
+    assert (await stage.stop_load(app)).parts("lost") == {}
 
 
 @pytest.mark.app("closed")
@@ -64,4 +64,4 @@ async def test_a_start_reverted_after_the_close_goes_back(stage):
     merged = await stage.start(people, app, "2")
     await stage.rests(app, "2", within=300)
     stage.times["revert after the close -> all traffic on the old version"] = await reverted(stage, people, app, merged)
-    assert stage.client(app).parts("lost") == {}
+    assert (await stage.stop_load(app)).parts("lost") == {}

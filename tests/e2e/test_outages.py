@@ -42,7 +42,7 @@ async def test_argo_cd_the_api_server_git_and_prometheus_may_go_away_and_the_wal
     commits = await stage.commits(app, before)
     assert await stage.walked(app, before) == WALK
     assert len(commits) == len(WALK)
-    assert stage.client(app).parts("lost") == {}
+    assert (await stage.stop_load(app)).parts("lost") == {}
     said = "\n".join(stage.told_of_all())
     for words in ("argocd at", "prometheus at", "everything holds"):
         assert words in said, words

@@ -38,7 +38,7 @@ async def test_live_traffic_that_somebody_patched_is_healed_and_that_time_is_no_
     await stage.rests(app, "2", within=300)
     advance = next(commit for commit in await stage.commits(app, merged.sha) if commit.canary == 25)
     counted = int(re.search(r"canary \d+ of ([\d ]+) requests", advance.sentence)[1].replace(" ", ""))
-    client = stage.client(app)
+    client = await stage.stop_load(app)
     all_of_it = client.between(step.time, advance.time).parts("served")["canary/2"]
     patched = client.between(began, ended).parts("served")["canary/2"]
     assert patched > 50
@@ -69,6 +69,7 @@ async def test_a_canary_that_was_fine_at_25_and_then_crash_loops_is_taken_out(st
     commits = await taken_out(stage, app, merged, within=240)
     assert "canary 2" in spoken(commits[-2:])
     assert not any(commit.stable == "2" for commit in commits)
+    await stage.stop_load(app)
 
 
 @pytest.mark.app("unready")
