@@ -1,4 +1,5 @@
 """One control plane for all stories of a run; they begin together, on releases of their own, and each test awaits its own.
+One begins a little earlier: what a merge takes is measured before the others load the machine.
 
 What is left in out/e2e/: logs, the remote, times.json; when a story failed, also dump/ with what cluster and git said.
 """
@@ -18,6 +19,7 @@ PATIENCE = 900  # seconds that a story may take
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "first: the others begin when it has measured (stage.measured) or ended")
     config.addinivalue_line("markers", "alone: begins when the stories that run side by side are done")
     config.addinivalue_line("markers", "app(name): a release of the story's own, at rest on version 1 when it begins")
 
@@ -42,14 +44,23 @@ def stage(request):
         async def story(item):
             async with asyncio.timeout(PATIENCE):
                 await one.up()
+                if item in firsts:
+                    try:
+                        await item.obj(one)
+                    finally:
+                        one.measured.set()
+                    return
+                if firsts:
+                    await one.measured.wait()
                 if item.get_closest_marker("alone"):
-                    await asyncio.wait([task for name, task in tasks.items() if name in together])
+                    await _gathered(task for name, task in tasks.items() if name in together)
                 await item.obj(one)
 
         async def begin():
             await one.world.__aenter__()
             return {item.nodeid: asyncio.create_task(story(item), name=item.name) for item in mine}
 
+        firsts = [item for item in mine if item.get_closest_marker("first")]
         together = {item.nodeid for item in mine if not item.get_closest_marker("alone")}
         tasks = {}
         tasks |= runner.run(begin())

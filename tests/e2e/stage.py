@@ -56,6 +56,7 @@ class Stage:
     trained: dict[tuple[str, str], models.Trained] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))  # of pull requests
+    measured: asyncio.Event = field(default_factory=asyncio.Event)  # set when the other stories may begin
     awaited: Callable[[Any], None] = print  # awaits the story of a test; set by conftest.py
     _up: asyncio.Task[None] | None = None
 

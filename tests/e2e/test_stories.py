@@ -35,6 +35,7 @@ async def test_root_applied_by_hand_makes_everything_else_synced_and_healthy_and
                     assert (answer.status, answer.headers["x-version"]) == (200, "1"), (app, env, await answer.text())
 
 
+@pytest.mark.first
 async def test_a_merged_start_walks_5_25_100_and_no_request_is_lost(stage):
     app, people = "credit", await stage.person("walk")
     before = (await stage.now(app)).sha
@@ -53,6 +54,7 @@ async def test_a_merged_start_walks_5_25_100_and_no_request_is_lost(stage):
 
     await stage.wait("the first request to the canary", first, 180)
     stage.times["merge -> first canary request"] = time.time() - pushed
+    stage.measured.set()
     step = await stage.canary(app, 25)
     await stage.split(app, {"stable/1": 75, "canary/2": 25})
     stage.times["step commit -> weights applied"] = time.time() - step.time
