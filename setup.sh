@@ -1,15 +1,20 @@
 #!/usr/bin/env sh
 # Installs what the project needs: a virtual environment from the hash-pinned requirement files, and the lab's tools.
-# Does nothing when nothing has changed since the last time. Usage: ./setup.sh [pipelines]
+# Does nothing when nothing has changed since the last time. Usage: ./setup.sh [pipelines | oracle]
 # `pipelines` is an environment of its own, .venv-pipelines, made when `make train` first asks: Kubeflow's and MLflow's
 # libraries pin others that the controller and the model server want newer. Both share lightgbm, xgboost and numpy.
+# `oracle` is another, .venv-oracle, made when `make test` first asks: the library that the gate's e-values are compared with.
 set -eu
 cd "$(dirname "$0")"
-for_pipelines=${1:+1}
-[ -z "$for_pipelines" ] || [ "$1" = pipelines ] || { echo "usage: ./setup.sh [pipelines]"; exit 2; }
-venv=.venv${for_pipelines:+-pipelines}
-locked=requirements/${for_pipelines:+pipelines.txt}
-[ -n "$for_pipelines" ] || locked=requirements/all.txt
+own=${1:-}
+case $own in
+  "") size=700 ;;
+  pipelines) size=900 ;;
+  oracle) size=550 ;;
+  *) echo "usage: ./setup.sh [pipelines | oracle]"; exit 2 ;;
+esac
+venv=.venv${own:+-$own}
+locked=requirements/${own:-all}.txt
 stamp=$venv/ready-$(cat requirements/uv.txt "$locked" pyproject.toml | sha256sum | cut -c1-16)
 [ -e "$stamp" ] && exit 0
 
@@ -26,12 +31,12 @@ done
 say "virtual environment $venv with $($python --version)"
 rm -rf "$venv"
 "$python" -m venv "$venv" || { say "python has no venv module; Debian's package is python3-venv"; exit 2; }
-say "packages (hash-pinned; about 700 MB)"
+say "packages (hash-pinned; about $size MB)"
 "$venv"/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 "$venv"/bin/uv pip install --quiet --python "$venv"/bin/python --require-hashes -r "$locked" ||
   "$venv"/bin/pip install --quiet --disable-pip-version-check --require-hashes -r "$locked"
 "$venv"/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-if [ -z "$for_pipelines" ]; then
+if [ -z "$own" ]; then
   say "tools"
   "$venv"/bin/python -m lab.tools
 fi

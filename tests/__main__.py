@@ -5,6 +5,7 @@ import sys
 from tests.stages import pytest, run
 
 PIPELINES = ".venv-pipelines/bin/pytest"  # an environment of its own: ./setup.sh pipelines
+ORACLE = ".venv-oracle/bin/pytest"  # another: ./setup.sh oracle
 
 STAGES = [
     ("manifests: real kustomize, real git", pytest("-n", "2", "tests/manifests")),
@@ -16,6 +17,8 @@ STAGES = [
     ("the loop: real git, real Prometheus, faults", pytest("-n", "2", "--dist", "loadfile", "tests/loop")),
     ("the lab: real model servers, real Envoy, real Prometheus", pytest("tests/lab")),
     ("the simulator: its twin is the gate, each policy by hand", pytest("-n", "2", "tests/simulate")),
+    ("the oracle's environment", ["./setup.sh", "oracle"]),
+    ("the gate's e-values are an independent library's", [ORACLE, "tests/oracle"]),
     ("bench: what it measures, not how fast", pytest("tests/bench")),
 ]
 BESIDE = ("the demo's story", pytest("tests/demo"))
