@@ -7,6 +7,7 @@ A line in: {"run": "a", "t": 15.0, "stable": {"requests": 950, "errors": 2}, "ca
 A line out: run, t, traffic (canary percent in force after the decision), decision, verdict, evidence, reason.
 With --prometheus the lines in are made from recorded counters: stable's half hour before --from is the history, the split is
 as it was and is not tested, and the decisions are what this plan's gate would have said of the same requests.
+--plot draws what was seen and decided (picture.py).
 After complete (traffic 100) or abort (traffic 0) later lines of that run are answered the same. Runs may interleave.
 """
 
@@ -27,6 +28,7 @@ from rollout.document import load
 from rollout.errors import BadInput
 from rollout.follow import HISTORY
 from rollout.gate import Batch, Evidence
+from rollout.picture import Album, Moment
 from rollout.plan import Plan
 from rollout.prometheus import Prometheus
 from rollout.release import Key
@@ -145,8 +147,11 @@ def _numbers(evidence: Evidence) -> dict[str, Any]:
         "harm": evidence.harm,
         "harm_threshold": evidence.harm_threshold,
         "ceiling": evidence.ceiling,
+        "ceiling_threshold": evidence.ceiling_threshold,
         "latency": evidence.latency,
+        "latency_threshold": evidence.latency_threshold,
         "share": evidence.share,
+        "share_threshold": evidence.share_threshold,
         "safe": evidence.safe,
         "safe_threshold": evidence.safe_threshold,
         "phi": evidence.phi,
@@ -180,7 +185,7 @@ class Recorded:
     end: float
 
 
-def replay(path: Path, prometheus: Prometheus, what: Recorded, out: TextIO) -> int:
+def replay(path: Path, prometheus: Prometheus, what: Recorded, out: TextIO, album: Album | None = None) -> int:
     """Answer for every batch that Prometheus recorded; raise BadInput when it holds no request of the canary."""
     plan = read_plan(path)
     begin, end = (at // WIDTH * WIDTH for at in (what.begin, what.end))
@@ -195,9 +200,18 @@ def replay(path: Path, prometheus: Prometheus, what: Recorded, out: TextIO) -> i
     if not any(batch.canary and batch.canary.requests for batch in batches if batch.end > begin):
         told = f"{what.key} has no request of canary {what.canary} there; the time of a rollout of it would be right"
         raise BadInput("--from", "", told)
-    for answer in answers(plan, batches, begin, str(what.key)):
+    for line, answer in answers(plan, batches, begin, str(what.key)):
+        _kept(album, line, answer)
         out.write(msgspec.json.encode(answer).decode() + "\n")
+    if album:
+        album.write(plan.steps[0].canary)
     return 0
+
+
+def _kept(album: Album | None, line: Line, answer: dict[str, Any]) -> None:
+    if album:
+        stable, canary = ((one.requests, one.errors) if one else None for one in (line.stable, line.canary))
+        album.add(line.run, Moment(stable, canary, answer))
 
 
 def recorded(pieces: Iterable[tuple[float, float, Mapping[Key, list[Series]]]], what: Recorded, begin: float) -> list[Counted]:
@@ -208,8 +222,8 @@ def recorded(pieces: Iterable[tuple[float, float, Mapping[Key, list[Series]]]], 
     return batches
 
 
-def answers(plan: Plan, batches: Sequence[Counted], begin: float, name: str) -> Iterator[dict[str, Any]]:
-    """Fold recorded batches as lines, from the canary's first request on."""
+def answers(plan: Plan, batches: Sequence[Counted], begin: float, name: str) -> Iterator[tuple[Line, dict[str, Any]]]:
+    """Fold recorded batches as lines, from the canary's first request on; each with its answer."""
     past = [(one.stable.requests, one.stable.errors) for one in batches if one.end <= begin and one.stable]
     one_run, started = Run(plan, gate.begin(plan.gates, past)), None
     for batch in batches:
@@ -219,10 +233,10 @@ def answers(plan: Plan, batches: Sequence[Counted], begin: float, name: str) -> 
         up = batch.stable is not None or batch.canary is not None
         stable, canary = (_Arm(one.requests, one.errors, one.slow) if one else None for one in (batch.stable, batch.canary))
         line = Line(name, batch.end - started, stable, canary, up=up, share=False)
-        yield {**one_run.answer(line), "time": batch.end}
+        yield line, {**one_run.answer(line), "time": batch.end}
 
 
-def run(path: Path, lines: TextIO, out: TextIO) -> int:
+def run(path: Path, lines: TextIO, out: TextIO, album: Album | None = None) -> int:
     """Answer every line as it comes; raise BadInput naming the line and the field that cannot be."""
     plan, runs = read_plan(path), dict[str, Run]()
     decode, encode = msgspec.json.Decoder(Line).decode, msgspec.json.Encoder().encode
@@ -238,8 +252,11 @@ def run(path: Path, lines: TextIO, out: TextIO) -> int:
                 past = line.history.batches if line.history else ()
                 one = runs[line.run] = Run(plan, gate.begin(plan.gates, past))
             answer = one.answer(line)
+            _kept(album, line, answer)
         except (msgspec.DecodeError, ValueError) as error:
             raise BadInput("standard input", f"line {place}", str(error)) from None
         out.write(encode(answer).decode() + "\n")
         out.flush()
+    if album:
+        album.write(plan.steps[0].canary)
     return 0

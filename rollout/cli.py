@@ -146,6 +146,7 @@ def _branch(parser: argparse.ArgumentParser) -> None:
 def _history(backtest: argparse.ArgumentParser) -> None:
     backtest.add_argument("--plan", required=True, type=Path, metavar="FILE", help="a plan, such as apps/credit/rollout.yaml")
     backtest.add_argument("--follow", action="store_true", help="answer every line as it comes")
+    backtest.add_argument("--plot", type=Path, metavar="FILE", help="also a picture of it, such as backtest.svg or .png")
     recorded = backtest.add_argument_group("instead of lines, what Prometheus recorded; all of these together")
     recorded.add_argument("--prometheus", metavar="URL", help="such as http://prometheus:9090")
     recorded.add_argument("--release", metavar="ENV/APP", help="such as prod/credit")
@@ -310,18 +311,20 @@ def _audit(chosen: argparse.Namespace) -> int:
 
 def _backtest(chosen: argparse.Namespace) -> int:
     from rollout.backtest import Recorded, replay, run  # noqa: PLC0415
+    from rollout.picture import Album  # noqa: PLC0415
     from rollout.services import prometheus_of  # noqa: PLC0415
 
+    album = Album(chosen.plot) if chosen.plot else None
     wanted = ("prometheus", "release", "stable", "canary", "from_", "to_")
     missing = [f"--{name.strip('_')}" for name in wanted if getattr(chosen, name) is None]
     if len(missing) == len(wanted):
-        return run(chosen.plan, sys.stdin, sys.stdout)
+        return run(chosen.plan, sys.stdin, sys.stdout, album)
     if missing:
         raise BadInput(missing[0], "", "is missing; --prometheus, --release, --stable, --canary, --from and --to go together")
     prometheus = prometheus_of(chosen)
     assert prometheus is not None, "its URL was given"
     what = Recorded(parse_key(chosen.release), chosen.stable, chosen.canary, chosen.from_, chosen.to_)
-    return replay(chosen.plan, prometheus, what, sys.stdout)
+    return replay(chosen.plan, prometheus, what, sys.stdout, album)
 
 
 def _plan(chosen: argparse.Namespace) -> None:

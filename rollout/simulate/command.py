@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rollout.errors import BadInput
+from rollout.picture import refused_early
 from rollout.simulate import report, scenario, study
 from rollout.simulate.policies import POLICIES
 from rollout.simulate.scenario import Scenario
@@ -41,6 +42,8 @@ def run(chosen: Namespace) -> int:
         value = getattr(chosen, name)
         if value < least:
             raise BadInput(f"--{name}", "", f"is {value}; a whole number of at least {least} would be right")
+    if chosen.plot:
+        refused_early(chosen.plot)
     quiet = chosen.json or chosen.markdown
     if not quiet:
         print(report.head())

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rollout.errors import BadInput
+from rollout.picture import save
 from rollout.simulate.policies import POLICIES
 from rollout.simulate.study import Figure, Row
 
@@ -92,12 +92,8 @@ def count(x: float) -> str:
 
 def plot(rows: Sequence[Row], path: Path) -> None:
     """Two panels: false aborts where the canary is as good as stable, bad requests where it is not."""
-    try:
-        import matplotlib as mpl  # noqa: PLC0415  # only this needs it
-        from matplotlib.figure import Figure as Canvas  # noqa: PLC0415
-    except ImportError:
-        raise BadInput("--plot", "", "needs matplotlib, which the controller does not: pip install matplotlib") from None
-    mpl.rcParams["svg.hashsalt"] = "rollout"
+    from matplotlib.figure import Figure as Canvas  # noqa: PLC0415  # only this needs it
+
     good = [row for row in rows if row.truth != "worse"]
     bad = [row for row in rows if row.truth == "worse"]
     policies = [name for name in POLICIES if any(row.policy == name for row in rows)]
@@ -126,4 +122,4 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         else:
             axes.set_xlabel("beyond what stable would have served, within two hours (log)")
     canvas.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=len(policies), fontsize=9)
-    canvas.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    save(canvas, path)

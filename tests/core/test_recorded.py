@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import json
+
 import pytest
 
-from rollout.backtest import Recorded, answers, recorded
+from rollout.backtest import Recorded, answers, recorded, replay
 from rollout.cli import main
+from rollout.picture import Album
 from rollout.plan import Plan, Step
+from rollout.prometheus import Reading
 from rollout.release import Key
 from rollout.samples import Series
 
@@ -34,7 +39,7 @@ def counters(errors):
 
 def told(errors):
     batches = recorded([(15_000.0, BEGIN + 1800, {KEY: counters(errors)})], WHAT, BEGIN)
-    return list(answers(PLAN, batches, BEGIN, "prod/credit"))
+    return [answer for _, answer in answers(PLAN, batches, BEGIN, "prod/credit")]
 
 
 def test_a_good_canary_is_completed_after_its_dwell():
@@ -49,6 +54,29 @@ def test_a_bad_one_is_aborted():
     last = next(one for one in told(5) if one["decision"] == "abort")
     assert last["t"] <= 120
     assert "harm e-value" in last["reason"]
+
+
+class Kept:
+    """What `replay` asks of Prometheus, from samples that are at hand."""
+
+    def __init__(self, found):
+        self.found = found
+
+    def read(self, keys, budgets, after, until, width):
+        yield Reading(after, until, {key: self.found for key in keys})
+
+
+def test_a_recorded_range_is_answered_and_drawn(tmp_path):
+    plan, picture, out = tmp_path / "rollout.yaml", tmp_path / "walk.svg", io.StringIO()
+    plan.write_text(
+        "apiVersion: rollout/v1\nkind: Plan\nmetadata: {name: credit}\n"
+        "spec:\n  steps:\n    - {canary: 5, dwell: 10m}\n    - {canary: 100}\n"
+    )
+    assert replay(plan, Kept(counters(5)), WHAT, out, Album(picture)) == 0
+    answers = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert answers == told(5)
+    ended = next(one for one in answers if one["decision"] == "abort")
+    assert f"prod/credit: abort after {ended['t'] / 60:.1f} min" in picture.read_text()
 
 
 def test_what_belongs_together_is_asked_for_together(tmp_path, capsys):
