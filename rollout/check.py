@@ -25,6 +25,8 @@ Of a change, per release (before -> after):
 | in rollout               | at rest, a version that ran here before  | allowed: a rollback                             |
 | in rollout               | at rest, another version                 | refused: it would go straight to 100 %          |
 | controller's files only  | changed otherwise                        | refused: the controller writes them             |
+
+A change starts one release at most: Revert takes back all that a pull request did, so it did one thing.
 """
 
 from __future__ import annotations
@@ -231,6 +233,7 @@ def common(env: str) -> str:
 
 def changes(before: Mapping[Key, Release], after: Mapping[Key, Release], states: Mapping[Key, State]) -> Iterable[BadInput]:
     """Yield what the laws refuse in a change. states: of the base's history, for what ran and what is vetoed."""
+    started = list[Key]()
     for key, now in after.items():
         was, state = before.get(key), states.get(key)
         if was is None or state is None or was == now:
@@ -238,6 +241,11 @@ def changes(before: Mapping[Key, Release], after: Mapping[Key, Release], states:
         problem = _refused(was, now, state)
         if problem:
             yield BadInput(f"{key.folder}/{problem[0]}", problem[1], problem[2])
+        elif was.toggle is not now.toggle and now.toggle is Toggle.IN_ROLLOUT:
+            started.append(key)
+    for key in started[1:]:
+        beside = f"starts {after[key].model.version} beside {started[0]}; one release per pull request would be right"
+        yield BadInput(f"{key.folder}/kustomization.yaml", "components", beside)
 
 
 def _refused(was: Release, now: Release, state: State) -> tuple[str, str, str] | None:

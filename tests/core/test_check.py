@@ -92,6 +92,17 @@ def test_a_release_that_was_never_whole_before_may_begin_as_it_likes():
     assert list(changes({KEY: OLD}, {KEY: NEW}, {})) == []
 
 
+def test_a_change_starts_one_release_at_most():
+    keys = [Key("dev", "credit"), Key("prod", "credit"), Key("staging", "credit")]
+    before, states = dict.fromkeys(keys, OLD), dict.fromkeys(keys, derive(snapshots(OLD)))
+    assert list(changes(before, {**before, keys[1]: rolling(0)}, states)) == []
+    assert [str(one) for one in changes(before, dict.fromkeys(keys, rolling(0)), states)] == [
+        f"overlays/{env}/credit/release/kustomization.yaml: components: starts 8 beside dev/credit; "
+        "one release per pull request would be right"
+        for env in ("prod", "staging")
+    ]
+
+
 STABLE = MODEL.replace("name: model", "name: stable").replace('"8"', '"7"').replace("credit/8", "credit/7")
 OVERLAY = "overlays/prod/credit"
 
