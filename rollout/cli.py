@@ -1,6 +1,7 @@
 """The command line: words in, words out; what each command does is elsewhere.
 
-Exit codes: 0 done; 1 an honest "no" (audit disagrees, a tick could not look); 2 bad input or refused by the rules.
+Exit codes: 0 done; 1 an honest "no" (audit disagrees, a tick could not look, what was waited for was taken out); 2 bad input or
+refused by the rules; 3 the limit of a wait is over.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rollout import plan as plans
 from rollout import release as releases
@@ -25,7 +26,11 @@ from rollout.git import GitError, clone, open_here
 from rollout.release import ModelVersion, parse_key
 from rollout.samples import WIDTH
 
+if TYPE_CHECKING:
+    from rollout.wait import Watch
+
 T = TypeVar("T")
+Command = Callable[[str, Callable[[argparse.Namespace], int | None], str], argparse.ArgumentParser]
 _ABOUT = """\
 Walks new model versions from 0 % to 100 % of traffic, or back out, by commits.
 
@@ -76,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     _carry(command("promote", _promote, "edit the tree so that what one environment has completed is walked in the next"))
     _span(command("diff", _diff, "what a change does to each release, in words and in rendered manifests"))
 
+    _after_the_merge(command)
+
     rollback = command("rollback", _rollback, "revert the pull request that brought the present version")
     _release(rollback)
     _tree(rollback)
@@ -108,7 +115,6 @@ def _parser() -> argparse.ArgumentParser:
     _branch(audit)
 
     _history(command("backtest", _backtest, "try a plan on a history: JSON lines in, JSON lines out"))
-    _delivery(command("dora", _dora, "the four DORA figures of every release, from git alone"))
     _proposal(command("plan", _plan, "propose steps for a service's traffic, or say what a plan's steps can show at it"))
     _study(command("simulate", _simulate, "what the gate and others do to good and bad canaries, by simulation"))
     return parser
@@ -123,7 +129,30 @@ def _carry(promote: argparse.ArgumentParser) -> None:
     promote.add_argument("app", metavar="APP", help="such as credit")
     promote.add_argument("--from", dest="source", required=True, metavar="ENV", help="where it has completed, such as dev")
     promote.add_argument("--to", dest="target", required=True, metavar="ENV", help="where it is to start, such as staging")
-    _tree(promote)
+    promote.add_argument("--wait", action="store_true", help="first wait until it has completed there, and take that commit in")
+    _patience(promote)
+
+
+def _after_the_merge(command: Command) -> None:
+    wait = command("wait", _wait, "watch a rollout in git until it has completed (exit code 0), is out (1), or time is up (3)")
+    what = wait.add_mutually_exclusive_group(required=True)
+    what.add_argument("release", nargs="?", metavar="ENV/APP", help="such as prod/credit")
+    what.add_argument("--started", metavar="BASE..HEAD", help="or whatever began in these commits, such as those of a push")
+    wait.add_argument("--version", metavar="V", help="of the release (default: the one it wants now)")
+    _patience(wait)
+    _json(wait)
+    alarm = command("alarm", _alarm, "what a push touched outside overlays/*/*/release/; exit code 1 if something")
+    alarm.add_argument("range", metavar="BASE..HEAD", help="the ends of the push")
+    _tree(alarm)
+    _json(alarm)
+    _delivery(command("dora", _dora, "the four DORA figures of every release, from git alone"))
+
+
+def _patience(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--branch", default="main", help="the remote's branch (default: main)")
+    parser.add_argument("--limit", type=_seconds, default=5 * 3600.0, metavar="T", help="how long to wait (default: 5h)")
+    parser.add_argument("--interval", type=_positive, default=15.0, metavar="T", help="time between looks (default: 15s)")
+    _tree(parser)
 
 
 def _span(diff: argparse.ArgumentParser) -> None:
@@ -256,12 +285,39 @@ def _taken(chosen: argparse.Namespace, name: str, convert: Callable[[object], T]
         raise BadInput(f"--{name.replace('_', '-')}", "", f"is {value!r}; {error}") from None
 
 
-def _promote(chosen: argparse.Namespace) -> None:
+def _promote(chosen: argparse.Namespace) -> int:
     from rollout.people import Desk, promote  # noqa: PLC0415
 
-    for env in (chosen.source, chosen.target):
-        parse_key(f"{env}/{chosen.app}")
-    print(promote(Desk.at(open_here(chosen.repo)), chosen.app, chosen.source, chosen.target), end="")
+    source, _ = (parse_key(f"{env}/{chosen.app}") for env in (chosen.source, chosen.target))
+    repo = open_here(chosen.repo)
+    if chosen.wait:
+        from rollout import wait  # noqa: PLC0415
+
+        watch = _watch(chosen)
+        if code := wait.run(watch, source, None, None, as_json=False):
+            return code
+        repo.run("merge", "--quiet", "--ff-only", watch.tip)
+    print(promote(Desk.at(repo), chosen.app, chosen.source, chosen.target), end="")
+    return 0
+
+
+def _watch(chosen: argparse.Namespace) -> Watch:
+    from rollout.wait import Watch  # noqa: PLC0415
+
+    return Watch(open_here(chosen.repo, chosen.branch), chosen.limit, chosen.interval)
+
+
+def _wait(chosen: argparse.Namespace) -> int:
+    from rollout import wait  # noqa: PLC0415
+
+    key = parse_key(chosen.release) if chosen.release else None
+    return wait.run(_watch(chosen), key, chosen.version, chosen.started, as_json=chosen.json)
+
+
+def _alarm(chosen: argparse.Namespace) -> int:
+    from rollout import alarm  # noqa: PLC0415
+
+    return alarm.run(open_here(chosen.repo), chosen.range, as_json=chosen.json)
 
 
 def _diff(chosen: argparse.Namespace) -> None:
