@@ -24,7 +24,7 @@ from lab.world import BRANCH, World
 async def first_versions(demo: Demo) -> None:
     """Train, commit version 1 and the plan, serve."""
     world = demo.world
-    train = asyncio.create_task(models.train_all(VERSIONS, world.store))
+    train = asyncio.create_task(models.train_all(VERSIONS, world.store, world.keys))
     questions = {app: await models.questions(app) for app in APPS}
     for found in await train:
         demo.trained[found.wanted.app, found.wanted.version] = found
@@ -34,7 +34,7 @@ async def first_versions(demo: Demo) -> None:
     demo.base = await world.people.commit(
         "The demo's pace: prod's dwells in seconds", {"overlays/prod/common/rollout.yaml": PLAN}
     )
-    files = {}
+    files = models.signing_keys(world.people.folder, world.keys, ("prod",))
     for app in APPS:
         for name in ("model", "stable"):
             path = f"{folder(app)}/{name}.yaml"

@@ -1,7 +1,7 @@
 """Real models for the lab: trained by `python -m model train`, as anybody would, and kept in .cache/ for the next run.
 
 What a version is cached by: the code of model/, the versions of its libraries, the training arguments and the data
-setting. A cached version is the same folder, with the same sha256.
+setting. A cached version is the same folder, with the same sha256. It is published as any other: signed, written once.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from pathlib import Path
 
 from lab.processes import LabError
 from lab.render import command
+from model import store as stores
+from model.signature import PRIVATE, PUBLIC, Signer
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "models"
@@ -61,6 +64,15 @@ def named(text: str, found: Trained) -> str:
     return text
 
 
+def signing_keys(home: Path, keys: Path, environments: Iterable[str]) -> dict[str, str]:
+    """The environments' files with the lab's own public key: what it signs, its model servers accept."""
+    own, files = textwrap.indent((keys / PUBLIC).read_text(), "    "), {}
+    for env in environments:
+        path = f"overlays/{env}/common/signing-keys.yaml"
+        files[path] = re.sub(r"(?s)(?<=keys: \|\n).*", own, (home / path).read_text())
+    return files
+
+
 def _key(parts: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for path in sorted((ROOT / "model").glob("*.py")):
@@ -77,8 +89,8 @@ async def _model(*arguments: str) -> str:
     return out
 
 
-async def train(wanted: Wanted, store: Path) -> Trained:
-    """Put a version into the model store; trained now, or earlier by the same code."""
+async def train(wanted: Wanted, store: Path, keys: Path) -> Trained:
+    """Put a version into the model store, signed with the key in `keys`; trained now, or earlier by the same code."""
     began = time.monotonic()
     kept = CACHE / f"{wanted.app}-{_key((wanted.app, *wanted.arguments))}"
     cached = (kept / "trained.json").exists()
@@ -87,7 +99,7 @@ async def train(wanted: Wanted, store: Path) -> Trained:
         kept.mkdir(parents=True)
         arguments = ("train", wanted.app, "--out", str(kept / "model"), *wanted.arguments, "--json")
         (kept / "trained.json").write_text(await _model(*arguments))
-    shutil.copytree(kept / "model", store / wanted.app / wanted.version)
+    stores.publish(stores.Folder(store), kept / "model", wanted.app, wanted.version, Signer.of(keys / PRIVATE))
     said = json.loads((kept / "trained.json").read_text())
     return Trained(
         wanted,
@@ -101,13 +113,13 @@ async def train(wanted: Wanted, store: Path) -> Trained:
     )
 
 
-async def train_all(wanted: Iterable[Wanted], store: Path, at_once: int = 2) -> list[Trained]:
+async def train_all(wanted: Iterable[Wanted], store: Path, keys: Path, at_once: int = 2) -> list[Trained]:
     """Train several, so many at once."""
     gate = asyncio.Semaphore(at_once)
 
     async def one(item: Wanted) -> Trained:
         async with gate:
-            return await train(item, store)
+            return await train(item, store, keys)
 
     return list(await asyncio.gather(*(one(item) for item in wanted)))
 

@@ -28,6 +28,7 @@ from lab.processes import LabError, Process, Processes, answers, free_port, unti
 from lab.prometheus import Prometheus
 from lab.render import Checkout
 from lab.seldon import Seldon
+from model.signature import make_keys
 
 ROOT = Path(__file__).resolve().parent.parent
 BRANCH = "main"
@@ -59,7 +60,7 @@ class World:
         """Wire the parts; nothing runs yet."""
         self.folder = self.folder.resolve()
         self.remote = self.folder / "repo.git"
-        self.store = self.folder / "models"
+        self.store, self.keys = self.folder / "models", self.folder / "work" / "keys"
         self.logs = self.folder / "logs"
         self.processes = Processes(self.logs)
         self.people = People(self.remote, self.folder / "work" / "person", BRANCH)
@@ -78,6 +79,7 @@ class World:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.logs.mkdir(parents=True)
         self.store.mkdir()
+        make_keys(self.keys)
         self._log_to(self.logs / "stand-ins.log")
         try:
             await bare_remote(self.source, self.remote, BRANCH)

@@ -3,8 +3,9 @@ r"""A trained version as a folder of files, and the one sha256 that names it.
 The digest is the sha256 of this text: one line "<sha256 of the file>  <path>\n" per file, sorted by path (bytewise,
 "/" between folders, relative to the version's folder). That is what `sha256sum` prints, so anyone can check it:
 
-    cd DIR && find . -type f -printf '%P\n' | LC_ALL=C sort | xargs -d '\n' sha256sum | sha256sum
+    cd DIR && find . -type f ! -path ./model.sig -printf '%P\n' | LC_ALL=C sort | xargs -d '\n' sha256sum | sha256sum
 
+The signature beside the files, model.sig, is of these files and not one of them.
 Nothing in the folder depends on when or where it was written: the same training gives the same bytes.
 """
 
@@ -19,11 +20,12 @@ from model.table import BadInput
 
 SCHEMA = "schema.json"
 SELFTEST = "selftest.json"
+SIGNATURE = "model.sig"
 
 
 def listing(folder: Path) -> str:
     """The text that the digest is taken over."""
-    files = sorted((str(p.relative_to(folder).as_posix()), p) for p in folder.rglob("*") if p.is_file())
+    files = sorted((p.relative_to(folder).as_posix(), p) for p in folder.rglob("*") if p.is_file() and p != folder / SIGNATURE)
     if not files:
         raise BadInput(f"{folder}: no files; must be the folder of a trained version")
     return "".join(f"{_sha256(path)}  {_plain(name, folder)}\n" for name, path in files)

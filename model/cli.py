@@ -12,7 +12,7 @@ import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
 
-from model import artifact, v2
+from model import artifact, signature, v2
 from model.app import NAMES, find, held_out, train
 from model.keep import kept
 from model.replay import replay
@@ -26,7 +26,8 @@ example:
   python -m model rows credit --n 3                   three requests, as a client would send them
 
 environment:
-  CREDIT_DATA   path of UCI_Credit_Card.csv, or "generated"; unset: download it (checked), else generate, with a warning
+  CREDIT_DATA        path of UCI_Credit_Card.csv, or "generated"; unset: download it (checked), else generate, with a warning
+  MODEL_SIGNING_KEY  path of the private key that `sign` signs with
 """
 
 
@@ -40,6 +41,14 @@ def parser() -> argparse.ArgumentParser:
     digest = commands.add_parser("digest", help="print the sha256 that names a version's folder")
     digest.add_argument("folder", type=Path)
     digest.add_argument("--expect", metavar="SHA256", help="exit 2 unless it is this")
+    keys = commands.add_parser("keys", help="make a key pair to sign versions with, signing.key and signing.pub")
+    keys.add_argument("folder", type=Path, metavar="DIR")
+    sign = commands.add_parser("sign", help="sign a version's folder with the key in the file MODEL_SIGNING_KEY: model.sig")
+    sign.add_argument("folder", type=Path)
+    sign.add_argument("--name", required=True, metavar="APP/VERSION", help="what a release calls it, such as credit/8")
+    verify = commands.add_parser("verify", help="exit 2 unless one of these keys signed the very files of a version's folder")
+    verify.add_argument("folder", type=Path)
+    verify.add_argument("--keys", type=Path, required=True, metavar="FILE", help="public keys, PEM, one after another")
     rows = commands.add_parser("rows", help="print held-out rows as V2 inference requests, one per line")
     rows.add_argument("app", help=_APPS)
     rows.add_argument("--n", type=int, default=1000, help="how many (default 1000)")
@@ -128,6 +137,26 @@ def _digest(options: argparse.Namespace) -> int:
     return 0
 
 
+def _keys(options: argparse.Namespace) -> int:
+    print(signature.make_keys(options.folder))
+    return 0
+
+
+def _sign(options: argparse.Namespace) -> int:
+    (options.folder / artifact.SIGNATURE).write_bytes(signature.signer(os.environ).sign(options.folder, options.name))
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    try:
+        keys = options.keys.read_text()
+    except (OSError, ValueError) as error:
+        raise BadInput(f"--keys = {options.keys}: cannot be read; must be public keys, PEM") from error
+    signature.verify(options.folder, keys)
+    print(f"{options.folder}: signed by an accepted key")
+    return 0
+
+
 def _rows(options: argparse.Namespace) -> int:
     app = find(options.app)
     table = held_out(app, app.load(_setting(app.name)))
@@ -198,6 +227,9 @@ def _check_replay(options: argparse.Namespace) -> None:
 COMMANDS = {
     "train": _train,
     "digest": _digest,
+    "keys": _keys,
+    "sign": _sign,
+    "verify": _verify,
     "rows": _rows,
     "schema": _schema,
     "study": _study,

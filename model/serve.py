@@ -1,10 +1,11 @@
 """The MLServer runtime of both apps: raw columns in, one prediction per row out, by the code that training ran.
 
-    MLSERVER_MODEL_IMPLEMENTATION=model.serve.Runtime MLSERVER_MODEL_URI=DIR MODEL_SHA256=... mlserver start DIR
+    MLSERVER_MODEL_IMPLEMENTATION=model.serve.Runtime MLSERVER_MODEL_URI=DIR MODEL_SHA256=... \
+      MODEL_SIGNING_KEYS="$(cat signing.pub)" mlserver start DIR
 
-Before it is ready: the folder has the digest that MODEL_SHA256 names, and predicts for its self-test rows what the
-training side predicted. Otherwise the process ends with a message and exit code 1. It must end: MLServer drops a model
-that fails to load, and a server without models calls itself ready on /v2/health/ready.
+Before it is ready: the folder is signed by one of the keys in MODEL_SIGNING_KEYS, has the digest that MODEL_SHA256 names, and
+predicts for its self-test rows what the training side predicted. Otherwise the process ends with a message and exit code 1. It
+must end: MLServer drops a model that fails to load, and a server without models calls itself ready on /v2/health/ready.
 
 Answers: 400 where the request breaks the schema (the sender's mistake); 500 where the request is good and this version
 cannot predict for it, as with a category its training never saw (the model's mistake, and what the error rate counts).
@@ -14,6 +15,7 @@ import math
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,7 +23,7 @@ from mlserver import MLModel
 from mlserver.errors import MLServerError
 from mlserver.types import InferenceRequest, InferenceResponse, MetadataTensor, RequestInput, ResponseOutput
 
-from model import artifact, v2
+from model import artifact, signature, v2
 from model.app import Model, open_model, selftest, skip_unused_imports
 from model.features import UnseenCategory
 from model.table import BadInput, Value
@@ -38,7 +40,7 @@ class Runtime(MLModel):  # type: ignore[misc]  # mlserver ships no types
         """Verify, open, self-test; True means ready. Any failure ends the process."""
         skip_unused_imports()
         try:
-            self._model = opened(Path(self.settings.parameters.uri or ""), os.environ.get("MODEL_SHA256", ""))
+            self._model = opened(Path(self.settings.parameters.uri or ""), os.environ)
         except BadInput as error:
             _end(str(error))
         except Exception as error:
@@ -60,11 +62,15 @@ class Runtime(MLModel):  # type: ignore[misc]  # mlserver ships no types
         return InferenceResponse(model_name=self.name, model_version=self.version, outputs=[output])
 
 
-def opened(folder: Path, sha256: str) -> Model:
+def opened(folder: Path, environment: Mapping[str, str]) -> Model:
     """The version in `folder`, verified and self-tested; raises BadInput if it must not be served."""
+    keys, sha256 = environment.get(signature.KEYS), environment.get("MODEL_SHA256")
+    if not keys:
+        raise BadInput(f"{signature.KEYS} is not set; must be the public keys that may sign, PEM; none is no reason to serve")
     if not sha256:
         raise BadInput(f"MODEL_SHA256 is not set; must be what `python -m model digest {folder}` prints")
     artifact.verify(folder, sha256)
+    signature.verify(folder, keys)
     model = open_model(folder)
     rows, expected = selftest(folder)
     request = InferenceRequest.model_validate(v2.request(model.app, rows, range(len(expected))))

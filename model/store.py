@@ -1,6 +1,7 @@
 """The model store: where published versions are, one folder each, written once.
 
     <store>/<app>/<version>/...         the files of a version, as they were judged
+    <store>/<app>/<version>/model.sig   who published them (model/signature.py)
     <store>/<app>/<version>.sha256      its digest, written last: only what has it is published
 
 | at that version there is       | publishing            |
@@ -9,6 +10,7 @@
 | the same bytes                 | changes nothing       |
 | a part of it, no digest        | is finished           |
 | other bytes                    | is refused            |
+| another key's signature        | is refused, unless it is published whole: then it stays |
 
 A store is a folder, `file:///srv/models`, or a bucket, `s3://models` (`S3Store`, with boto3 and its own environment variables,
 AWS_ENDPOINT_URL among them). Releases name a version by the address it is served from, `s3://models/<app>/<version>`; a folder
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from model import artifact
+from model.signature import Signer
 from model.table import BadInput
 
 BUCKET = "s3://models"
@@ -93,14 +96,15 @@ class Bucket:
 
     def create(self, name: str, content: bytes) -> bool:
         """Write the bytes under a name that is free, whole or not at all; False where it is taken."""
+        return bool(self._ask(name, lambda: self._put(name, content)))
+
+    def _put(self, name: str, content: bytes) -> bool:
         try:
             self.client.put_object(Bucket=self.bucket, Key=name, Body=content, IfNoneMatch="*")
         except self.client.exceptions.ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == 412:
                 return False
-            raise self._refused(name, error) from error
-        except OSError as error:
-            raise self._refused(name, error) from error
+            raise
         return True
 
     def _ask(self, name: str, ask: Any) -> Any:
@@ -109,10 +113,7 @@ class Bucket:
         try:
             return ask()
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-            raise self._refused(name, error) from error
-
-    def _refused(self, name: str, error: Exception) -> BadInput:
-        return BadInput(f"store {self.address}: {name}: {error}")
+            raise BadInput(f"store {self.address}: {name}: {error}; run again when it answers") from error
 
 
 def opened(url: str) -> Files:
@@ -143,11 +144,14 @@ def versions(store: Files, app: str) -> dict[str, str]:
     return {name.partition("/")[2].removesuffix(_MARK): store.read(name).decode().strip() for name in marks}
 
 
-def publish(store: Files, folder: Path, app: str, version: str) -> str:
-    """Publish a version's folder; return the address that a release names it by."""
+def publish(store: Files, folder: Path, app: str, version: str, signer: Signer) -> str:
+    """Sign and publish a version's folder; return the address that a release names it by."""
     digest = artifact.digest(folder)
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
     there = {name.partition(f"{app}/{version}/")[2] for name in store.names(f"{app}/{version}/")}
+    whole = versions(store, app).get(version) == digest and artifact.SIGNATURE in there
+    signed = store.read(f"{app}/{version}/{artifact.SIGNATURE}") if whole else signer.sign(folder, f"{app}/{version}")
+    files[artifact.SIGNATURE] = signed
     foreign = sorted(there - files.keys())
     if foreign:
         raise BadInput(

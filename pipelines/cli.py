@@ -10,7 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from model import signature
 from model.app import NAMES, find
+from model.signature import Signer
 from model.table import BadInput
 from pipelines import registry, run, steps
 from pipelines.forge import Forge
@@ -22,6 +24,8 @@ EPILOG = """\
 environment:
   CREDIT_DATA   path of UCI_Credit_Card.csv, or "generated"; unset: download it (checked), else generate, with a warning
   MODEL_STORE   where versions are published, file:///PATH or s3://BUCKET; unset: out/store, standing in for s3://models
+  MODEL_SIGNING_KEY    the private key's path (`python -m model keys DIR`); unset with out/store: one in out/keys, made once
+  MLFLOW_TRACKING_URI  the registry, MLflow's; unset: out/registry, SQLite and a folder
 """
 
 
@@ -87,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _train(options: argparse.Namespace) -> int:
     app = find(options.app)
     key = parse_key(f"{options.env}/{app.name}")
-    settings = run.Settings(Path.cwd(), key, _store(), options.base, options.out, options.seed)
+    settings = run.Settings(Path.cwd(), key, _store(), Signer.of(_key()), options.base, options.out, options.seed)
     outcome = run.run(settings, run.environment(app.name))
     print(run.show(outcome, app, options.out))
     return 0 if outcome.champion else 1
@@ -97,9 +101,19 @@ def _store() -> str:
     return os.environ.get("MODEL_STORE") or f"file://{Path.cwd() / 'out' / 'store'}"
 
 
+def _key() -> Path:
+    """The publisher's private key; a store of one's own may have one of its own."""
+    if os.environ.get(signature.KEY) or os.environ.get("MODEL_STORE"):
+        return signature.key_of(os.environ)
+    own = Path.cwd() / "out" / "keys"
+    if not (own / signature.PRIVATE).exists():
+        signature.make_keys(own)
+    return own / signature.PRIVATE
+
+
 def _seed(options: argparse.Namespace) -> int:
     app = find(options.app)
-    print(run.seed(Path.cwd(), parse_key(f"{options.env}/{app.name}"), _store()))
+    print(run.seed(Path.cwd(), parse_key(f"{options.env}/{app.name}"), _store(), Signer.of(_key())))
     return 0
 
 
@@ -155,6 +169,7 @@ def _arguments(options: argparse.Namespace, data: str | None) -> dict[str, objec
 def _local(options: argparse.Namespace) -> int:
     from pipelines import dag  # noqa: PLC0415
 
+    os.environ[signature.KEY] = str(_key())  # the steps are processes of their own
     print(dag.run_here(_arguments(options, run.environment(options.app)), Path("out/kfp")))
     return 0
 

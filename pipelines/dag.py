@@ -76,11 +76,13 @@ def judge(  # noqa: D103
 
 @component
 def publish(app: str, store: str, version: str, champion: Input[Model]) -> str:  # noqa: D103
+    import os  # noqa: PLC0415
     from pathlib import Path  # noqa: PLC0415
 
+    from model import signature  # noqa: PLC0415
     from model import store as stores  # noqa: PLC0415
 
-    return stores.publish(stores.opened(store), Path(champion.path), app, version)
+    return stores.publish(stores.opened(store), Path(champion.path), app, version, signature.signer(os.environ))
 
 
 @dsl.pipeline(name="train", description="From rows to a judged and published version.")

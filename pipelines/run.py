@@ -18,6 +18,7 @@ from typing import Any
 from model import artifact, card, store
 from model.app import App, Data, find, open_model, train
 from model.judge import Candidate, Stable, stable_of
+from model.signature import Signer
 from model.store import Files
 from model.table import BadInput
 from pipelines import registry, steps, text
@@ -36,6 +37,7 @@ class Settings:
     root: Path
     key: Key
     store: str
+    signer: Signer
     base: str = "HEAD"
     out: Path = Path("out/train")
     seed: int = 1
@@ -79,7 +81,7 @@ def at_rest(root: Path, keys: Sequence[Key]) -> dict[str, str]:
     return {key.env: state.release.model.sha256 for key, state in states.items() if state.walk is None}
 
 
-def seed(root: Path, key: Key, url: str) -> str:
+def seed(root: Path, key: Key, url: str, signer: Signer) -> str:
     """Publish the version that a release runs, trained again from generated rows, where that gives the bytes it names.
 
     For a store that is new: the house begins with versions that `python -m model train` made from generated rows.
@@ -93,7 +95,7 @@ def seed(root: Path, key: Key, url: str) -> str:
         found = artifact.digest(Path(folder))
         if found != now.sha256:
             return f"{key} runs {now.version}, sha256 {now.sha256}, which generated rows do not give ({found}): not published"
-        return f"{store.publish(shop, Path(folder), app.name, now.version)} published, sha256 {found}"
+        return f"{store.publish(shop, Path(folder), app.name, now.version, signer)} published, sha256 {found}"
 
 
 def _empty(folder: Path) -> None:
@@ -152,7 +154,7 @@ def _published(
     published = store.versions(shop, app.name)
     version = next((one for one, sha256 in published.items() if sha256 == champion.sha256), "")
     version = version or store.next_version({*published, *_named(settings.root, app.name)})
-    uri = store.publish(shop, champion.folder, app.name, version)
+    uri = store.publish(shop, champion.folder, app.name, version, settings.signer)
     _cards(settings, app, data, champion, stable, card.Identity(version, uri, data.sha256, _commit(settings.root), _libraries()))
     record(settings, app, data, champion, version, uri)
     wanted = ModelVersion(version, uri, champion.sha256)

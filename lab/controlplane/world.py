@@ -41,6 +41,7 @@ from lab.processes import LabError, Process, Processes
 from lab.prometheus import Prometheus
 from lab.render import git
 from lab.world import ROOT, start_load
+from model.signature import make_keys
 
 BRANCH = "main"
 PAGE = "docs/on-your-cluster.md"
@@ -73,7 +74,7 @@ class ControlPlane:
         """Wire the parts; nothing runs yet."""
         self.folder = self.folder.resolve()
         self.logs, self.work = self.folder / "logs", self.folder / "work"
-        self.store = self.folder / "models"
+        self.store, self.keys = self.folder / "models", self.work / "keys"
         self.processes = Processes(self.logs)
         self.remote = Remote(self.folder / "models.git", BRANCH)
         self.kubernetes = Kubernetes(self.work / "kubernetes", self.processes)
@@ -89,6 +90,7 @@ class ControlPlane:
         shutil.rmtree(self.folder, ignore_errors=True)
         for folder in (self.logs, self.work, self.store):
             folder.mkdir(parents=True)
+        make_keys(self.keys)
         self._log_to(self.logs / "stand-ins.log")
         try:
             await asyncio.gather(self._git(), self.kubernetes.start(), self.envoy.start(), self.prometheus.start())
@@ -200,7 +202,7 @@ class ControlPlane:
 
     async def train(self, *wanted: Wanted) -> list[Trained]:
         """Real models into the store."""
-        return await models.train_all(wanted, self.store)
+        return await models.train_all(wanted, self.store, self.keys)
 
     def behave(self, app: str, version: str, **behaviour: object) -> None:
         """A model that is only a behaviour (tests/lab/tiny_model.py)."""

@@ -75,6 +75,7 @@ class Stage:
             self.trained[found.wanted.app, found.wanted.version] = found
         self.times["models trained, or kept"] = time.monotonic() - began
         files = {"overlays/prod/common/rollout.yaml": PLAN}
+        files |= models.signing_keys(world.people.folder, world.keys, ENVIRONMENTS)
         for app in REAL:
             for env in ENVIRONMENTS:
                 for name in ("model", "stable"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model import artifact, credit, credit_generated, savings
+from model import artifact, credit, credit_generated, savings, signature
 from model.app import App, Data, Model, Trained, held_out, open_model, train
 from model.keep import kept
 from model.table import Value
@@ -22,12 +22,27 @@ class Version:
     trained: Trained
     model: Model
     rows: dict[str, list[Value]]
+    keys: Path
+
+    def sign(self, folder: Path) -> None:
+        """Sign a folder with its key."""
+        signer = signature.Signer.of(self.keys / signature.PRIVATE)
+        (folder / artifact.SIGNATURE).write_bytes(signer.sign(folder, "app/1"))
+
+    def served(self, **changed: str) -> dict[str, str]:
+        """The environment that its model server gets."""
+        keys = (self.keys / signature.PUBLIC).read_text()
+        return {"MODEL_SHA256": self.sha256, "MODEL_SIGNING_KEYS": keys, **changed}
 
 
 def _version(folder: Path, app: App, data: Data, keep: str = "") -> Version:
     trained = train(app, data, rounds=60, keep=kept(keep, data.table, app.columns) if keep else None)
     artifact.write(folder, trained.files)
-    return Version(folder, artifact.digest(folder), trained, open_model(folder), held_out(app, data))
+    keys = folder.with_name(f"{folder.name}-keys")
+    signature.make_keys(keys)
+    version = Version(folder, artifact.digest(folder), trained, open_model(folder), held_out(app, data), keys)
+    version.sign(folder)
+    return version
 
 
 @pytest.fixture(scope="session")

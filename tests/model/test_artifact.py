@@ -6,7 +6,7 @@ import pytest
 from model import artifact
 from model.table import BadInput
 
-COMMAND = r"find . -type f -printf '%P\n' | LC_ALL=C sort | xargs -d '\n' sha256sum"
+COMMAND = r"find . -type f ! -path ./model.sig -printf '%P\n' | LC_ALL=C sort | xargs -d '\n' sha256sum"
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ def ask(model, body):
 
 
 def test_answers_equal_training_side_predictions_bit_for_bit(version):
-    served = opened(version.folder, version.sha256)
+    served = opened(version.folder, version.served())
     rows = range(len(next(iter(version.rows.values()))))
     expected = version.model.predict(version.rows).tolist()
     together = ask(served, v2.request(served.app, version.rows, rows))
@@ -40,13 +40,30 @@ def test_a_request_with_one_unseen_category_fails(bad_credit_version):
 
 def test_no_digest_to_compare_with_is_refused(version):
     with pytest.raises(BadInput) as error:
-        opened(version.folder, "")
+        opened(version.folder, version.served(MODEL_SHA256=""))
     assert str(error.value) == f"MODEL_SHA256 is not set; must be what `python -m model digest {version.folder}` prints"
+
+
+def test_no_key_to_verify_with_is_refused(version):
+    with pytest.raises(BadInput) as error:
+        opened(version.folder, {"MODEL_SHA256": version.sha256})
+    assert str(error.value) == (
+        "MODEL_SIGNING_KEYS is not set; must be the public keys that may sign, PEM; none is no reason to serve"
+    )
+
+
+def test_a_version_that_is_not_signed_is_refused(version, tmp_path):
+    artifact.write(tmp_path, version.trained.files)
+    with pytest.raises(BadInput) as error:
+        opened(tmp_path, version.served())
+    assert (
+        str(error.value) == f"{tmp_path}/model.sig: cannot be read (No such file or directory); only signed versions are served"
+    )
 
 
 def test_another_version_than_named_is_refused(version):
     with pytest.raises(BadInput) as error:
-        opened(version.folder, "0" * 64)
+        opened(version.folder, version.served(MODEL_SHA256="0" * 64))
     assert str(error.value) == f"{version.folder}: sha256 is {version.sha256}; must be {'0' * 64}"
 
 
@@ -56,8 +73,9 @@ def test_a_version_that_fails_its_self_test_is_refused(version, tmp_path):
     right = selftest["expected"][2]
     selftest["expected"][2] = right * 1.001
     artifact.write(tmp_path, {**files, artifact.SELFTEST: artifact.as_json(selftest)})
+    version.sign(tmp_path)
     with pytest.raises(BadInput) as error:
-        opened(tmp_path, artifact.digest(tmp_path))
+        opened(tmp_path, version.served(MODEL_SHA256=artifact.digest(tmp_path)))
     assert str(error.value) == (f"{tmp_path}: self-test row 3: {version.model.app.output} is {right}; must be {right * 1.001}")
 
 

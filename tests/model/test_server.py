@@ -31,7 +31,7 @@ def free_ports() -> tuple[int, int]:
 class Server:
     """A running server of the folder; `ready` tells what its two readiness addresses say."""
 
-    def __init__(self, folder: Path, sha256: str, log: Path):
+    def __init__(self, folder: Path, checked: dict[str, str], log: Path):
         self.port, self.metrics_port = free_ports()
         self.log = log
         settings = {
@@ -39,7 +39,7 @@ class Server:
             "MLSERVER_MODEL_IMPLEMENTATION": "model.serve.Runtime",
             "MLSERVER_MODEL_URI": str(folder),
             "MLSERVER_MODEL_VERSION": "7",
-            "MODEL_SHA256": sha256,
+            **checked,
             "MLSERVER_HOST": "127.0.0.1",
             "MLSERVER_HTTP_PORT": str(self.port),
             "MLSERVER_METRICS_PORT": str(self.metrics_port),
@@ -69,8 +69,8 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, sha256: str, log: Path):
-    server = Server(folder, sha256, log)
+def serving(folder: Path, checked: dict[str, str], log: Path):
+    server = Server(folder, checked, log)
     try:
         yield server
     finally:
@@ -93,7 +93,7 @@ def wait_until_ready(server: Server) -> None:
 def test_a_served_version_predicts_what_its_training_side_predicted_bit_for_bit(version, tmp_path):
     app, rows = version.model.app, version.rows
     expected = version.model.predict(rows).tolist()
-    with serving(version.folder, version.sha256, tmp_path / "log") as server:
+    with serving(version.folder, version.served(), tmp_path / "log") as server:
         wait_until_ready(server)
         everything = range(len(expected))
         status, answer = server.infer(v2.request(app, rows, everything))
@@ -108,7 +108,7 @@ def test_a_served_version_predicts_what_its_training_side_predicted_bit_for_bit(
 
 def test_the_bad_version_fails_on_the_rows_it_never_saw_and_metrics_see_it(bad_credit_version, tmp_path):
     app, rows = bad_credit_version.model.app, bad_credit_version.rows
-    with serving(bad_credit_version.folder, bad_credit_version.sha256, tmp_path / "log") as server:
+    with serving(bad_credit_version.folder, bad_credit_version.served(), tmp_path / "log") as server:
         wait_until_ready(server)
         counted: Counter[str] = Counter()
         for row in range(200):
@@ -130,17 +130,21 @@ def test_what_must_not_be_served_never_becomes_ready_and_says_why(credit_version
     selftest = json.loads(credit_version.trained.files[artifact.SELFTEST])
     selftest["expected"][0] = 0.5
     artifact.write(folder, {**credit_version.trained.files, artifact.SELFTEST: artifact.as_json(selftest)})
-    right = credit_version.folder
+    credit_version.sign(folder)
+    right, unsigned, none = credit_version.folder, tmp_path / "unsigned", tmp_path / "none"
+    artifact.write(unsigned, credit_version.trained.files)
+    served, zeros = credit_version.served, "0" * 64
     cases = [
-        (right, "0" * 64, f"{right}: sha256 is {credit_version.sha256}; must be {'0' * 64}"),
-        (right, "", f"MODEL_SHA256 is not set; must be what `python -m model digest {right}` prints"),
-        (folder, artifact.digest(folder), f"{folder}: self-test row 1: probability is "),
-        (tmp_path / "none", "0" * 64, f"{tmp_path / 'none'}: no files; must be the folder of a trained version"),
+        (right, served(MODEL_SHA256=zeros), f"{right}: sha256 is {credit_version.sha256}; must be {zeros}"),
+        (right, served(MODEL_SHA256=""), f"MODEL_SHA256 is not set; must be what `python -m model digest {right}` prints"),
+        (unsigned, served(), f"{unsigned / 'model.sig'}: cannot be read (No such file or directory); only signed versions"),
+        (folder, served(MODEL_SHA256=artifact.digest(folder)), f"{folder}: self-test row 1: probability is "),
+        (none, served(), f"{none}: no files; must be the folder of a trained version"),
     ]
     with ExitStack() as running:
         started = [
-            (running.enter_context(serving(path, sha256, tmp_path / f"log{number}")), message)
-            for number, (path, sha256, message) in enumerate(cases)
+            (running.enter_context(serving(path, checked, tmp_path / f"log{number}")), message)
+            for number, (path, checked, message) in enumerate(cases)
         ]
         until = time.monotonic() + PATIENCE_SECONDS
         while any(server.process.poll() is None for server, _ in started) and time.monotonic() < until:
