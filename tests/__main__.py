@@ -7,21 +7,23 @@ from tests.stages import pytest, run
 PIPELINES = ".venv-pipelines/bin/pytest"  # an environment of its own: ./setup.sh pipelines
 ORACLE = ".venv-oracle/bin/pytest"  # another: ./setup.sh oracle
 
-STAGES = [
+TWO_CORES = [
     ("manifests: real kustomize, real git", pytest("-n", "2", "tests/manifests")),
     ("release: every operation's diff, every way back", pytest("-n", "2", "tests/release")),
     ("propose: promoted, told in words, counted", pytest("-n", "2", "tests/propose")),
+    ("the loop: real git, real Prometheus, faults", pytest("-n", "2", "--dist", "loadfile", "tests/loop")),
+    ("the simulator: its twin is the gate, each policy by hand", pytest("-n", "2", "tests/simulate")),
+]
+ONE_CORE = [
     ("models: trained, saved, served", pytest("tests/model")),
     ("the pipelines' environment", ["./setup.sh", "pipelines"]),
     ("pipelines: from rows to a pull request; Kubeflow, MLflow, S3", [PIPELINES, "tests/pipelines"]),
-    ("the loop: real git, real Prometheus, faults", pytest("-n", "2", "--dist", "loadfile", "tests/loop")),
     ("the lab: real model servers, real Envoy, real Prometheus", pytest("tests/lab")),
-    ("the simulator: its twin is the gate, each policy by hand", pytest("-n", "2", "tests/simulate")),
     ("the oracle's environment", ["./setup.sh", "oracle"]),
     ("the gate's e-values are an independent library's", [ORACLE, "tests/oracle"]),
     ("bench: what it measures, not how fast", pytest("tests/bench")),
 ]
-BESIDE = ("the demo's story", pytest("tests/demo"))
+DEMO = ("the demo's story", pytest("tests/demo"))
 
 if __name__ == "__main__":
-    sys.exit(run(STAGES, BESIDE))
+    sys.exit(run((TWO_CORES, None), (ONE_CORE, DEMO)))

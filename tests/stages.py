@@ -1,6 +1,7 @@
 """Runs named commands one after another, with a line and a time for each; stops at the first that fails.
 
-A stage that mostly waits may run beside the others: it begins first, and is told at its end, which is awaited last.
+Stages come in groups. One that mostly waits may run beside a group: it begins with the group's first, and is told when it has
+ended, which is awaited before the next group.
 """
 
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 
 BIN = Path(sys.executable).parent
 Stage = tuple[str, Sequence[str]]
+Group = tuple[Sequence[Stage], Stage | None]  # one after another; what runs beside them
 
 
 def tool(name: str, *words: str) -> list[str]:
@@ -26,34 +28,44 @@ def pytest(*words: str) -> list[str]:
     return tool("pytest", *words)
 
 
-def run(stages: Sequence[Stage], beside: Stage | None = None) -> int:
-    """Run all stages; return 0 when every one succeeded."""
-    if beside is None:
-        return _run(stages, len(stages))
-    total, (name, command) = len(stages) + 1, beside
+def run(*groups: Group) -> int:
+    """Run all groups; return 0 when every stage succeeded."""
+    total = sum(len(stages) + (beside is not None) for stages, beside in groups)
+    number = 1
+    for stages, beside in groups:
+        code = _run(stages, number, total) if beside is None else _with(beside, stages, number, total)
+        if code:
+            return code
+        number += len(stages) + (beside is not None)
+    return 0
+
+
+def _with(beside: Stage, stages: Sequence[Stage], number: int, total: int) -> int:
+    name, command = beside
+    stage = f"stage {number + len(stages)}/{total}: {name}"
     with tempfile.TemporaryFile("w+") as told:
-        print(f"stage {total}/{total}: {name}: begins, beside the others", flush=True)
+        print(f"{stage}: begins, beside the next", flush=True)
         began = time.monotonic()
         process = subprocess.Popen(command, stdout=told, stderr=subprocess.STDOUT, start_new_session=True)
         code = 1
         try:
-            code = _run(stages, total) or process.wait()
+            code = _run(stages, number, total) or process.wait()
         finally:
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGINT)  # what it started ends with it
+                os.killpg(process.pid, signal.SIGTERM)  # what it started ends with it
                 process.wait()
         told.seek(0)
         print(told.read(), end="")
-        _say(f"stage {total}/{total}: {name}", process.returncode, began)
+        _say(stage, process.returncode, began)
     return code
 
 
-def _run(stages: Sequence[Stage], total: int) -> int:
-    for number, (name, command) in enumerate(stages, 1):
-        print(f"stage {number}/{total}: {name}", flush=True)
+def _run(stages: Sequence[Stage], number: int, total: int) -> int:
+    for place, (name, command) in enumerate(stages, number):
+        print(f"stage {place}/{total}: {name}", flush=True)
         began = time.monotonic()
         code = subprocess.run(command, check=False).returncode
-        _say(f"stage {number}/{total}: {name}", code, began)
+        _say(f"stage {place}/{total}: {name}", code, began)
         if code:
             return code
     return 0

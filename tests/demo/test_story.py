@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 1200  # seconds: four minutes by itself, more beside other tests on two cores
+pytestmark = pytest.mark.timeout(PATIENCE + 60)
 STORY = ["v1_serves", "v2_walked_5_25_100", "v3_aborted", "v2_reverted_v1_serves", "audit_agrees", "no_request_lost"]
 WALK = [" canary 2 at 5 %", " canary 2 at 25 %", " stable 1 -> 2", " canary 2 at 0 %", " close canary 2"]
 
@@ -20,7 +22,10 @@ class Played:
     def __init__(self, out: Path) -> None:
         self.out = out
         command = [sys.executable, "-m", "lab", "demo", "--out", str(out)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=480)
+        try:
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE)
+        except subprocess.TimeoutExpired as late:
+            pytest.fail(f"the demo has not ended after {PATIENCE} s; it said\n{(late.stdout or b'').decode()[-4000:]}")
         self.code, self.told = done.returncode, done.stdout + done.stderr
         self.report: dict[str, Any] = json.loads((out / "report.json").read_text())
 

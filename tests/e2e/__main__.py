@@ -19,13 +19,13 @@ def main() -> int:
     """Build, tell the stories, and those that failed once more."""
     for left in (FIRST, Path(f"{OUT}.cache")):
         shutil.rmtree(left, ignore_errors=True)
-    if code := run([BUILD]):
+    if code := run(([BUILD], None)):
         return code
-    if run([("the stories: real Argo CD on a real API server", pytest(*STORIES))]) == 0:
+    if run(([("the stories: real Argo CD on a real API server", pytest(*STORIES))], None)) == 0:
         return 0
     OUT.rename(FIRST)
     print(f"e2e: what failed is told once more; what it left is in {FIRST}/", flush=True)
-    return run([("what failed, once more", pytest("--last-failed", "--last-failed-no-failures=none", *STORIES))])
+    return run(([("what failed, once more", pytest("--last-failed", "--last-failed-no-failures=none", *STORIES))], None))
 
 
 if __name__ == "__main__":
