@@ -65,9 +65,10 @@ def environment(manifests: list[Object], component: str) -> dict[str, str]:
 
 @dataclass
 class ArgoCD:
-    """The processes and their folder."""
+    """The processes and their folder. sockets: another one whose path is short, as a socket's must be."""
 
     folder: Path
+    sockets: Path
     processes: Processes
     kubernetes: Kubernetes
     api: Api
@@ -151,6 +152,7 @@ class ArgoCD:
             "KUBECONFIG": str(own),
             "ARGOCD_BINARY_NAME": f"argocd-{component}",
             "ARGOCD_FAKE_IN_CLUSTER": "true",
+            "ARGOCD_ASK_PASS_SOCK": str(self.sockets / "ask-pass"),  # its default is one path for the whole machine
             "ARGOCD_TLS_DATA_PATH": str(self.folder / "tls"),
             "ARGOCD_SSH_DATA_PATH": str(self.folder / "ssh"),
             "ARGOCD_GNUPGHOME": str(self.folder / "gnupg"),
@@ -161,11 +163,6 @@ class ArgoCD:
         self.running[component] = self.processes.start(
             f"argocd-{component}", [build.program("argocd"), *self.flags(component)], env=env, cwd=self.folder
         )
-
-    async def stop(self) -> None:
-        """All components away, redis too."""
-        await asyncio.gather(*(self.processes.stop(process) for process in self.running.values()))
-        self.running.clear()
 
     async def applications(self) -> dict[str, Object]:
         """Every Application, by name."""

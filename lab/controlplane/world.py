@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,7 +97,8 @@ class ControlPlane:
             await asyncio.gather(self._git(), self.kubernetes.start(), self.envoy.start(), self.prometheus.start())
             self.admin: Api = await self.stack.enter_async_context(self.kubernetes.api("admin"))
             own: Api = await self.stack.enter_async_context(self.kubernetes.api("stand-in"))
-            self.argocd = ArgoCD(self.work / "argocd", self.processes, self.kubernetes, self.admin)
+            sockets = Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="argocd-")))
+            self.argocd = ArgoCD(self.work / "argocd", sockets, self.processes, self.kubernetes, self.admin)
             self.remote.hooks = self.argocd.hooks
             await self.admin.apply_all(definitions())
             await self.argocd.install(self.people.folder / "argocd" / "install")
