@@ -99,6 +99,21 @@ def _field(feature: Feature) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class Featured:
+    """Rows with all that is learned from them, the same for every learner.
+
+    categories: what each categorical column takes in these rows; seen: the model matrix, a line per row; training, holdout: row
+    numbers, each in its fixed random order.
+    """
+
+    data: Data
+    categories: Mapping[str, Sequence[Value]]
+    seen: Matrix
+    training: Sequence[int]
+    holdout: Sequence[int]
+
+
+@dataclass(frozen=True)
 class Trained:
     """A trained version: its files, and how it did on its own held-out rows."""
 
@@ -139,13 +154,13 @@ def find(name: str) -> App:
     return app
 
 
-def skip_unused_imports() -> None:
+def skip_unused_imports(unused: Sequence[str] = ("sklearn", "pandas")) -> None:
     """For processes of our own: tell the learners' libraries that scikit-learn and pandas are not there.
 
     They import both for wrappers that nothing here uses, which takes longer than all the rest of a start.
     """
-    for unused in ("sklearn", "pandas"):
-        sys.modules.setdefault(unused, None)  # type: ignore[arg-type]  # None is how Python spells "not importable"
+    for name in unused:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # None is how Python spells "not importable"
 
 
 def split(rows: int) -> tuple[list[int], list[int]]:
@@ -160,6 +175,22 @@ def held_out(app: App, data: Data) -> dict[str, list[Value]]:
     return take(data.table, split(len(data.target))[1], app.columns)
 
 
+def featured(app: App, data: Data, keep: Sequence[bool] | None = None) -> Featured:
+    """Compute the features of the kept rows (None: of all), split into those to learn from and those to hold out."""
+    parts = [[row for row in part if keep is None or keep[row]] for part in split(len(data.target))]
+    kept = sorted(parts[0] + parts[1])
+    place = {row: number for number, row in enumerate(kept)}
+    training, holdout = ([place[row] for row in part] for part in parts)
+    mine = Data(take(data.table, kept, app.columns), data.target[kept], data.origin)
+    if len(set(mine.target[training])) < 2 or len(set(mine.target[holdout])) < 2:
+        raise BadInput(
+            f"{app.name}: {len(training)} rows to learn from and {len(holdout)} held out are too few, "
+            "or all alike; must be more, with different targets"
+        )
+    categories = fit_encoder(mine.table, app.columns)
+    return Featured(mine, categories, matrix(mine.table, app.columns, ranks(categories), app.features), training, holdout)
+
+
 def train(
     app: App,
     data: Data,
@@ -171,22 +202,21 @@ def train(
     early: bool = False,
 ) -> Trained:
     """Train a version on the kept rows and evaluate it on its own held-out rows. early: let folds say the rounds."""
-    training, holdout = ([r for r in part if keep is None or keep[r]] for part in split(len(data.target)))
-    if len(set(data.target[training])) < 2 or len(set(data.target[holdout])) < 2:
-        raise BadInput(
-            f"{app.name}: {len(training)} rows to learn from and {len(holdout)} held out are too few, "
-            "or all alike; must be more, with different targets"
-        )
+    return learn(app, featured(app, data, keep), seed, rounds, learner, early=early)
+
+
+def learn(
+    app: App, rows: Featured, seed: int = 1, rounds: int | None = None, learner: str = "", *, early: bool = False
+) -> Trained:
+    """The same from features that were computed before, by whatever step; the bytes are the same."""
     by = learners.find(learner or next(iter(app.learners)), tuple(app.learners))
-    parameters = app.learners[by.name]
-    categories = fit_encoder(take(data.table, training + holdout, app.columns), app.columns)
-    seen = matrix(take(data.table, training, app.columns), app.columns, ranks(categories), app.features)
-    target = data.target[training]
+    parameters, data = app.learners[by.name], rows.data
+    seen, target = rows.seen[rows.training], data.target[rows.training]
     rounds, said = folded(by, seen, target, parameters, seed, app) if early else (rounds or app.rounds, {})
     learned = by.fit(seen, target, parameters, seed, rounds)
     schema = {
         "app": app.name,
-        "categories": categories,
+        "categories": rows.categories,
         "data": data.origin,
         "fields": app.fields,
         "learner": by.name,
@@ -194,15 +224,16 @@ def train(
         **said,
     }
     model = _opened(app, learned, schema)
-    unseen = take(data.table, holdout, app.columns)
-    predicted, actual = model.predict(unseen, "held-out rows"), data.target[holdout]
+    unseen = take(data.table, rows.holdout, app.columns)
+    predicted, actual = model.predict(unseen, "held-out rows"), data.target[rows.holdout]
     few = {name: values[:SELFTEST_ROWS] for name, values in unseen.items()}
     files = {
         by.file: learned,
         artifact.SCHEMA: artifact.as_json(schema),
         artifact.SELFTEST: artifact.as_json({"inputs": few, "expected": predicted[:SELFTEST_ROWS].tolist()}),
     }
-    return Trained(files, len(training), len(holdout), rounds, app.score(actual, predicted), app.naive(actual))
+    score, naive = app.score(actual, predicted), app.naive(actual)
+    return Trained(files, len(rows.training), len(rows.holdout), rounds, score, naive)
 
 
 def folded(by: Learner, seen: Matrix, target: Vector, parameters: Parameters, seed: int, app: App) -> tuple[int, dict[str, Any]]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from model.app import App, Data, Model, held_out, split
+from model.curve import roc
 from model.evaluate import TENTHS
 from model.features import Vector
 from model.judge import Candidate, Stable
@@ -156,9 +157,8 @@ def plots(app: App, model: Model, data: Data) -> dict[str, str]:
 
 
 def _roc(target: Vector, predicted: Vector) -> str:
-    ordered = target[np.argsort(-predicted, kind="stable")]
-    ups, downs = np.cumsum(ordered) / ordered.sum(), np.cumsum(1 - ordered) / (1 - ordered).sum()
-    return _svg(lambda axes: (axes.plot(downs[::20], ups[::20]), axes.plot([0, 1], [0, 1], ":")), "false alarms", "found")
+    alarms, found, _ = roc(target, predicted)
+    return _svg(lambda axes: (axes.plot(alarms, found), axes.plot([0, 1], [0, 1], ":")), "false alarms", "found")
 
 
 def _tenths(target: Vector, predicted: Vector) -> str:

@@ -11,6 +11,7 @@ import csv
 import hashlib
 import http.client
 import io
+import math
 import os
 import queue
 import re
@@ -157,7 +158,7 @@ def _number(text: str) -> Value:
         number = float(text)
     except ValueError:
         return text
-    return int(number) if number.is_integer() else number
+    return int(number) if number.is_integer() else number if math.isfinite(number) else text  # "nan" is a text, not a number
 
 
 def _exponent(number: re.Match[str]) -> str:

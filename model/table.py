@@ -37,6 +37,10 @@ class Column:
             return self.low <= value <= self.high
         return False
 
+    def plain(self, value: Value) -> Value:
+        """An allowed value as the type that its column says: 5 of an FP64 column is 5.0, 5.0 of an INT64 column is 5."""
+        return int(value) if self.datatype == "INT64" else float(value) if self.datatype == "FP64" else value
+
     def expects(self) -> str:
         """What would be right, as the end of a sentence beginning "must be"."""
         if self.categories:

@@ -66,10 +66,10 @@ def parser() -> argparse.ArgumentParser:
     request.add_argument("--base", default="main", help="the branch it is for (default main)")
     aliases = commands.add_parser("aliases", help="let the registry's stable-<env> follow what git says")
     aliases.add_argument("app", help=f"one of {', '.join(NAMES)}")
-    learn = commands.add_parser("learn", help="one step: train one version by one learner")
+    learn = commands.add_parser("learn", help="one step: train one version by one learner; print the megabytes it took")
     for name in ("app", "learner"):
         learn.add_argument(name)
-    for name in ("rows", "out"):
+    for name in ("features", "out"):
         learn.add_argument(name, type=Path)
     learn.add_argument("--seed", type=int, default=1)
     return top
@@ -118,7 +118,8 @@ def _seed(options: argparse.Namespace) -> int:
 
 
 def _learn(options: argparse.Namespace) -> int:
-    steps.learn(options.app, options.learner, options.rows, options.seed, options.out)
+    steps.learn(options.app, options.learner, options.features, options.seed, options.out)
+    print(run.megabytes())
     return 0
 
 
@@ -126,7 +127,7 @@ def _aliases(options: argparse.Namespace) -> int:
     app, root = find(options.app), Path.cwd()
     envs = sorted(path.parts[-3] for path in root.glob(f"overlays/*/{app.name}/release"))
     stable = run.at_rest(root, [parse_key(f"{env}/{app.name}") for env in envs])
-    print("\n".join(registry.follow(registry.client(root / run.REGISTRY), app.name, stable)))
+    print("\n".join(registry.follow(registry.client(root / registry.FOLDER), app.name, stable)))
     return 0
 
 
@@ -153,6 +154,9 @@ def _compile(_: argparse.Namespace) -> int:
 
 def _arguments(options: argparse.Namespace, data: str | None) -> dict[str, object]:
     app = find(options.app)
+    steps.check_version(options.version)
+    if not 0 <= options.seed < 2**31:
+        raise BadInput(f"--seed = {options.seed}: must be from 0 to {2**31 - 1}")
     now = run.release(Path.cwd(), parse_key(f"{options.env}/{app.name}"), "HEAD")
     return {
         "app": app.name,
@@ -160,6 +164,8 @@ def _arguments(options: argparse.Namespace, data: str | None) -> dict[str, objec
         "gates": steps.limits_of(app.name, Path.cwd()),
         "store": _store(),
         "version": options.version,
+        "registry": os.environ.get("MLFLOW_TRACKING_URI", ""),
+        "commit": run.commit_of(Path.cwd()),
         "stable": now.version,
         "stable_sha256": now.sha256,
         "seed": options.seed,
@@ -167,17 +173,24 @@ def _arguments(options: argparse.Namespace, data: str | None) -> dict[str, objec
 
 
 def _local(options: argparse.Namespace) -> int:
+    arguments = _arguments(options, run.environment(options.app))
     from pipelines import dag  # noqa: PLC0415
 
     os.environ[signature.KEY] = str(_key())  # the steps are processes of their own
-    print(dag.run_here(_arguments(options, run.environment(options.app)), Path("out/kfp")))
+    print(dag.run_here(arguments, Path("out/kfp")))
     return 0
 
 
 def _submit(options: argparse.Namespace) -> int:
+    arguments = _arguments(options, options.data)
+    if not options.host.startswith(("http://", "https://")):
+        raise BadInput(f"--host = {options.host}: must be the URL of Kubeflow Pipelines' API, http://... or https://...")
+    for name in ("MODEL_STORE", "MLFLOW_TRACKING_URI"):
+        if os.environ.get(name, "").partition("://")[0] not in ("s3", "http", "https"):
+            raise BadInput(f"{name} = {os.environ.get(name, '')!r}: must name what the cluster can reach, s3://... or http://...")
     from pipelines import dag  # noqa: PLC0415
 
-    print(dag.submit(options.host, _arguments(options, options.data)))
+    print(dag.submit(options.host, arguments))
     return 0
 
 

@@ -18,6 +18,8 @@ from typing import Any
 
 from model.table import BadInput
 
+FOLDER = Path("out/registry")
+FEATURES = "features.parquet"  # of each run: the rows that its version learned from
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_ENABLE_ASYNC_LOGGING": "false"}
 
 
@@ -33,6 +35,13 @@ class Entry:
     figures: Mapping[str, float]
     tags: Mapping[str, str]
     files: tuple[Path, ...]
+
+
+def at(url: str) -> Path:
+    """For a step in a process of its own: let MLflow's server be the one at `url`, where there is one."""
+    if url:
+        os.environ["MLFLOW_TRACKING_URI"] = url
+    return FOLDER
 
 
 def client(folder: Path) -> Any:
@@ -82,6 +91,27 @@ def _experiment(to: Any, name: str, folder: Path) -> str:
         return str(found.experiment_id)
     own = None if os.environ.get("MLFLOW_TRACKING_URI") else (folder.resolve() / "artifacts").as_uri()
     return str(to.create_experiment(name, artifact_location=own))
+
+
+def reference(folder: Path, app: str, version: str, sha256: str, into: Path) -> tuple[Path | None, str]:
+    """The features file that a version learned from, copied to `into`; or None, and why it is not to be had."""
+    none = f"stable {version}: the rows it learned from are not in the registry; nothing to compare with"
+    if not sha256 or not (os.environ.get("MLFLOW_TRACKING_URI") or (folder / "mlflow.db").exists()):
+        return None, none
+    to = client(folder)
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    try:
+        there = [one for one in to.search_model_versions(f"name = '{app}'") if one.tags.get("sha256") == sha256]
+        if not there or FEATURES not in {one.path for one in to.list_artifacts(there[0].run_id)}:
+            return None, none
+        into.mkdir(parents=True, exist_ok=True)
+        return Path(to.download_artifacts(there[0].run_id, FEATURES, str(into))), ""
+    except (MlflowException, OSError) as error:
+        return (
+            None,
+            f"stable {version}: the registry does not answer ({str(error).splitlines()[0][:200]}); nothing to compare with",
+        )
 
 
 def follow(to: Any, app: str, stable: Mapping[str, str]) -> list[str]:

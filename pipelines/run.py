@@ -4,19 +4,19 @@ Run again, it goes on where it was left: bytes that are published keep their ver
 and bytes that the release runs already are not proposed.
 """
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.metadata import version as installed
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from model import artifact, card, store
-from model.app import App, Data, find, open_model, train
+from model.app import App, Data, find, train
 from model.judge import Candidate, Stable, stable_of
 from model.signature import Signer
 from model.store import Files
@@ -26,8 +26,8 @@ from pipelines.propose import propose, tree_at
 from rollout.git import open_here
 from rollout.release import Key, ModelVersion
 
-REGISTRY = Path("out/registry")
-LIBRARIES = ("lightgbm", "xgboost-cpu", "numpy")
+REPORT = "report.json"
+LEFT = (REPORT, "pull-request.md", "card.md", "card.html", "validation.html", "validation.json")  # of the run before
 
 
 @dataclass(frozen=True)
@@ -54,24 +54,63 @@ class Outcome:
     branch: str
     said: str
 
+    @property
+    def status(self) -> str:
+        """How the run ended, in a word or three."""
+        return "no champion" if self.champion is None else "proposed" if self.branch else "nothing to propose"
+
 
 def run(settings: Settings, setting: str | None) -> Outcome:
-    """Train, judge, publish and propose; leave report.json, the card and the pull request's text in `out`."""
-    began = time.monotonic()
+    """Train, judge, publish and propose; leave report.json, Evidently's report, the card and the pull request's text."""
+    clock = Clock()
     app, out = find(settings.key.app), settings.out
     limits, shop = steps.limits_of(app.name, settings.root), store.opened(settings.store)
     now = release(settings.root, settings.key, settings.base)
     work = out / "work"
     _empty(work)
-    data, aside = steps.ingest(app.name, setting, work / "rows.json")
-    folders = train_all(app, work, settings.seed)
-    trained = time.monotonic() - began
+    for name in LEFT:
+        (out / name).unlink(missing_ok=True)
+    steps.ingest(app.name, setting, work / "raw.json")
+    clock.lap("ingest")
+    try:
+        data, aside = _validated(settings, app, now, work)
+    except BadInput as error:
+        refused = {"status": "rows refused", "outcome": str(error), "branch": "", "commit": commit_of(settings.root)}
+        (out / REPORT).write_bytes(artifact.as_json({"app": app.name, "release": str(settings.key), **refused}))
+        raise
+    clock.lap("validate")
+    steps.features(app.name, work / "rows.json", work / registry.FEATURES)
+    clock.lap("features")
+    folders, clock.megabytes = train_all(app, work, settings.seed)
+    clock.lap("training")
     stable = stable_of(f"stable {now.version}", steps.fetched(settings.store, now.version, now.sha256, app.name, work), app, data)
     found, champion = steps.judge_all(app.name, data, folders, stable, limits)
+    clock.lap("evaluate")
     outcome = _published(settings, app, data, shop, found, champion, stable, now)
-    seconds = {"training": round(trained, 1), "all": round(time.monotonic() - began, 1)}
-    (out / "report.json").write_bytes(artifact.as_json(_report(app, data, aside, outcome, settings, seconds)))
+    clock.lap("register")
+    (out / REPORT).write_bytes(artifact.as_json(_report(app, data, aside, outcome, settings, clock)))
     return outcome
+
+
+def _validated(settings: Settings, app: App, now: ModelVersion, work: Path) -> tuple[Data, dict[str, int]]:
+    reference = registry.reference(settings.root / registry.FOLDER, app.name, now.version, now.sha256, work / "reference")
+    page, checks = (settings.out / f"validation.{kind}" for kind in ("html", "json"))
+    return steps.validate(app.name, work / "raw.json", reference, work / "rows.json", page, checks)
+
+
+class Clock:
+    """Seconds since the last lap and since the start; and the most memory of each process that was started."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.megabytes: dict[str, int] = {}
+        self._began = self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        """The step of that name is done."""
+        now = time.monotonic()
+        self.seconds |= {name: round(now - self._last, 1), "all": round(now - self._began, 1)}
+        self._last = now
 
 
 def at_rest(root: Path, keys: Sequence[Key]) -> dict[str, str]:
@@ -110,8 +149,8 @@ def release(root: Path, key: Key, base: str) -> ModelVersion:
         return desk.state(key).release.model
 
 
-def train_all(app: App, work: Path, seed: int) -> dict[str, Path]:
-    """Train a version by each learner, side by side, each in a process of its own."""
+def train_all(app: App, work: Path, seed: int) -> tuple[dict[str, Path], dict[str, int]]:
+    """Train a version by each learner, side by side, each in a process of its own; return folders, and megabytes of each."""
     folders = {name: work / name for name in app.learners}
     commands = {
         name: [
@@ -121,19 +160,24 @@ def train_all(app: App, work: Path, seed: int) -> dict[str, Path]:
             "learn",
             app.name,
             name,
-            str(work / "rows.json"),
+            str(work / registry.FEATURES),
             str(folder),
             "--seed",
             str(seed),
         ]
         for name, folder in folders.items()
     }
-    running = {name: subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for name, command in commands.items()}
+    running = {
+        name: subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for name, command in commands.items()
+    }
+    most = {}
     for name, process in running.items():
-        said = process.communicate()[1]
+        told, said = process.communicate()
         if process.returncode:
             raise BadInput(f"{app.name}: {name} ended with {process.returncode}: {said.strip()}")
-    return folders
+        most[name] = int(told)
+    return folders, most
 
 
 def _published(
@@ -155,36 +199,17 @@ def _published(
     version = next((one for one, sha256 in published.items() if sha256 == champion.sha256), "")
     version = version or store.next_version({*published, *_named(settings.root, app.name)})
     uri = store.publish(shop, champion.folder, app.name, version, settings.signer)
-    _cards(settings, app, data, champion, stable, card.Identity(version, uri, data.sha256, _commit(settings.root), _libraries()))
-    record(settings, app, data, champion, version, uri)
+    made = steps.Wanted(version, settings.store, commit_of(settings.root), settings.seed)
+    files = {name: settings.out / name for name in ("card.md", "card.html")}
+    steps.cards(app, data, champion, stable, card.Identity(version, uri, data.sha256, made.commit, steps.libraries()), files)
+    kept = (*files.values(), settings.out / "work" / registry.FEATURES)
+    folder = settings.root / registry.FOLDER
+    registry.register(registry.client(folder), replace(steps.entry(app, data, champion, uri, made), files=kept), folder)
     wanted = ModelVersion(version, uri, champion.sha256)
     others = [one for one in found if one is not champion]
     branch, proposal = propose(settings.root, settings.base, settings.key, wanted)
     (settings.out / "pull-request.md").write_text(text.body(app, data, champion, others, stable, proposal))
     return Outcome(champion, found, version, uri, branch, f"{branch} starts {version} in {settings.key}")
-
-
-def record(settings: Settings, app: App, data: Data, champion: Candidate, version: str, uri: str) -> None:
-    """Register the published version with everything that it was made from."""
-    intervals = {f"{name}_{end}": getattr(one, end) for name, one in champion.figures.items() for end in ("low", "high")}
-    entry = registry.Entry(
-        app=app.name,
-        version=version,
-        uri=uri,
-        sha256=champion.sha256,
-        parameters={"learner": champion.name, "seed": settings.seed, **app.learners[champion.name]},
-        figures={name: one.value for name, one in champion.figures.items()} | intervals,
-        tags={
-            "rows": str(len(data.target)),
-            "rows.sha256": data.sha256,
-            "rows.origin": data.origin,
-            "commit": _commit(settings.root),
-            **{f"gate.{one.gate}": f"{one.outcome}: {one.sentence}" for one in champion.verdicts},
-        },
-        files=(settings.out / "card.md", settings.out / "card.html"),
-    )
-    folder = settings.root / REGISTRY
-    registry.register(registry.client(folder), entry, folder)
 
 
 def _named(root: Path, app: str) -> set[str]:
@@ -193,30 +218,20 @@ def _named(root: Path, app: str) -> set[str]:
     return {line.partition('"')[2].rstrip('"') for file in files for line in file.read_text().splitlines() if "version: " in line}
 
 
-def _cards(settings: Settings, app: App, data: Data, champion: Candidate, stable: Stable, identity: card.Identity) -> None:
-    said = card.markdown(app, champion, stable, data, identity)
-    (settings.out / "card.md").write_text(said)
-    (settings.out / "card.html").write_text(card.page(app, said, card.plots(app, open_model(champion.folder), data)))
-
-
-def _commit(root: Path) -> str:
+def commit_of(root: Path) -> str:
+    """The commit that a run is made from, and whether its code was changed since."""
     repo = open_here(root)
     changed = repo.run("status", "--porcelain", "--", "model", "pipelines", "requirements").strip()
     return repo.resolve("HEAD") + (" with changes that are not committed" if changed else "")
 
 
-def _libraries() -> dict[str, str]:
-    return {name: installed(name) for name in LIBRARIES}
-
-
-def _report(
-    app: App, data: Data, aside: dict[str, int], outcome: Outcome, settings: Settings, seconds: dict[str, float]
-) -> dict[str, Any]:
+def _report(app: App, data: Data, aside: dict[str, int], outcome: Outcome, settings: Settings, clock: Clock) -> dict[str, Any]:
     best = outcome.champion
     score = best and best.figures[app.metric]
     return {
         "app": app.name,
         "release": str(settings.key),
+        "status": outcome.status,
         "data": {"origin": data.origin, "rows": len(data.target), "sha256": data.sha256, "quarantined": aside},
         "champion": best and best.name,
         app.metric: score and {"value": score.value, "low": score.low, "high": score.high},
@@ -227,14 +242,26 @@ def _report(
         "sha256": best and best.sha256,
         "branch": outcome.branch,
         "outcome": outcome.said,
-        "seconds": seconds,
-        "commit": _commit(settings.root),
+        "seconds": clock.seconds,
+        "megabytes": {"pipeline": megabytes(), **clock.megabytes},
+        "commit": commit_of(settings.root),
     }
+
+
+def megabytes() -> int:
+    """The most memory (resident set) that this process has had, by Linux's own count; 0 where it has none."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return round(next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0) * 1024 / 1e6)
 
 
 def show(outcome: Outcome, app: App, out: Path) -> str:
     """What a person reads at the end of a run."""
-    lines = []
+    report = json.loads((out / REPORT).read_bytes())
+    lines = [
+        f"took {', '.join(f'{name} {seconds:g} s' for name, seconds in report['seconds'].items())}",
+        f"memory at the most: {', '.join(f'{name} {count:,} MB' for name, count in report['megabytes'].items())}",
+    ]
     for one in outcome.candidates:
         lines.append(f"{one.name}: {app.metric} {one.figures[app.metric]}")
         lines += [f"  {verdict.outcome:12} {verdict.gate:12} {verdict.sentence}" for verdict in one.verdicts]
@@ -242,7 +269,7 @@ def show(outcome: Outcome, app: App, out: Path) -> str:
         lines.append(f"champion: {outcome.champion.name}, sha256 {outcome.champion.sha256}")
     lines.append(outcome.said)
     if outcome.branch:
-        lines.append(f"text: {out / 'pull-request.md'}; card: {out / 'card.html'}; report: {out / 'report.json'}")
+        lines.append(f"text: {out / 'pull-request.md'}; card: {out / 'card.html'}; report: {out / REPORT}")
     return "\n".join(lines)
 
 

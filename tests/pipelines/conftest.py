@@ -80,6 +80,14 @@ class Desk:
         return sorted(path.relative_to(store).as_posix() for path in store.rglob("*") if path.is_file())
 
 
+def registered(desk: Desk) -> list[tuple[str, str]]:
+    """The address and the digest of every registered version."""
+    import mlflow  # noqa: PLC0415  # seconds to import
+
+    client = mlflow.MlflowClient(f"sqlite:///{desk.path}/out/registry/mlflow.db")
+    return [(one.source, one.tags["sha256"]) for one in client.search_model_versions("name = 'credit'")]
+
+
 def write_csv(path: Path, rows: int = ROWS, **changed: dict[int, object]) -> Path:
     """Clients as a CSV file; changed: column -> {row: value}."""
     table = {"ID": list(range(rows)), **credit_generated.table(rows)}

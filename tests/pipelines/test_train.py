@@ -1,20 +1,15 @@
 """`python -m pipelines train`: from rows to a branch, and every way not to."""
 
+import json
 import re
 import shutil
 import socket
 
 import mlflow
-import pytest
 
-from .conftest import Desk, write_csv
+from .conftest import registered, write_csv
 
 FOLDER = "overlays/dev/credit/release"
-
-
-def registered(desk: Desk) -> list[tuple[str, str]]:
-    client = mlflow.MlflowClient(f"sqlite:///{desk.path}/out/registry/mlflow.db")
-    return [(one.source, one.tags["sha256"]) for one in client.search_model_versions("name = 'credit'")]
 
 
 def test_a_run_judges_publishes_registers_and_proposes(trained):
@@ -37,7 +32,10 @@ def test_a_run_judges_publishes_registers_and_proposes(trained):
         "size": "passed",
         "schema": "not compared",
     }
-    assert report["data"]["quarantined"] == {"ID: is there twice": 1}
+    assert (report["status"], report["data"]["quarantined"]) == ("proposed", {"ID: is there twice": 1})
+    assert list(report["seconds"]) == ["all", "evaluate", "features", "ingest", "register", "training", "validate"]
+    assert set(report["megabytes"]) == {"pipeline", "lightgbm", "xgboost"}
+    assert min(report["megabytes"].values()) > 50
     assert report["data"]["rows"] == 5999
     assert (trained.path / "out/store/credit/2.sha256").read_text().strip() == report["sha256"]
     assert registered(trained) == [("s3://models/credit/2", report["sha256"])]
@@ -77,6 +75,18 @@ def test_a_second_run_changes_nothing(trained):
     before = (trained.branches(), trained.published(), registered(trained))
     assert trained.run("train", "credit").returncode == 0
     assert (trained.branches(), trained.published(), registered(trained)) == before
+
+
+def test_rows_are_compared_with_those_that_the_stable_version_learned_from(trained, tmp_path):
+    trained.git("merge", "--quiet", "--ff-only", "train/dev-credit-2")
+    of_stable = trained.report()["data"]["sha256"]
+    path = write_csv(tmp_path / "worse.csv", **{"default.payment.next.month": dict.fromkeys(range(1000), 1)})
+    done = trained.run("train", "credit", CREDIT_DATA=str(path))
+    assert done.returncode == 2
+    assert re.search(
+        r"month is 0\.3\d+ on average, in the reference 0\.22\d*; within 20% of it would be right$", done.stderr.strip()
+    )
+    assert json.loads((trained.path / "out/train/validation.json").read_text())["reference"] == of_stable
 
 
 def test_a_version_published_whose_branch_was_never_made_is_proposed_by_a_second_run(trained):
@@ -130,6 +140,7 @@ def test_no_champion_exits_with_1_says_by_how_much_and_leaves_nothing(desk):
     assert "no champion, nothing is registered: lightgbm: AUC 0.7" in done.stdout.splitlines()[-1]
     assert " is not above 0.99, by 0.2" in done.stdout.splitlines()[-1]
     assert (desk.report()["champion"], desk.published(), set(desk.branches())) == (None, [], {"main"})
+    assert desk.report()["status"] == "no champion"
     assert not (desk.path / "out/registry").exists()
 
 
@@ -158,40 +169,23 @@ def test_the_registry_follows_git(trained):
     assert client.get_model_version_by_alias("credit", "stable-dev").tags["sha256"] == trained.report()["sha256"]
 
 
-BAD = {
-    "a missing column": (lambda path: cut(path, "AGE"), "column AGE (years) is missing"),
-    "an empty file": (
-        lambda path: path.write_text(""),
-        "is empty; must be a CSV file with a header and the columns of the data set",
-    ),
-    "all one class": (
-        lambda path: write_csv(path, 200, **{"default.payment.next.month": dict.fromkeys(range(200), 0)}),
-        "default.payment.next.month is 0 in every row; at least two outcomes would be right",
-    ),
-    "40 % missing": (
-        lambda path: write_csv(path, 200, AGE=dict.fromkeys(range(80), "")),
-        "80 of 200 rows (40.0%) cannot be used; at most 5% would be right: AGE: is missing (80 rows)",
-    ),
-    "duplicated ids": (
-        lambda path: write_csv(path, 200, ID=dict.fromkeys(range(1, 101), 0)),
-        "100 of 200 rows (50.0%) cannot be used; at most 5% would be right: ID: is there twice (100 rows)",
-    ),
-}
-
-
-def cut(path, column: str) -> None:
-    lines = [line.split(",") for line in write_csv(path, 50).read_text().splitlines()]
-    place = lines[0].index(column)
-    path.write_text("\n".join(",".join(line[:place] + line[place + 1 :]) for line in lines) + "\n")
-
-
-@pytest.mark.parametrize(("make", "message"), BAD.values(), ids=BAD)
-def test_bad_rows_exit_with_2_and_leave_nothing(desk, tmp_path, make, message):
-    path = tmp_path / "bad.csv"
-    make(path)
+def test_bad_rows_exit_with_2_say_so_in_the_report_and_leave_nothing(desk, tmp_path):
+    path = write_csv(tmp_path / "bad.csv", 200, AGE=dict.fromkeys(range(80), ""))
     done = desk.run("train", "credit", CREDIT_DATA=str(path))
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (2, f"error: {path}: {message}")
+    message = f"{path}: 80 of 200 rows (40.0%) cannot be used; at most 5% would be right: AGE: is missing (80 rows)"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (2, f"error: {message}")
+    assert (desk.report()["status"], desk.report()["outcome"], desk.report()["branch"]) == ("rows refused", message, "")
+    assert json.loads((desk.path / "out/train/validation.json").read_text())["outcome"] == "refused"
+    assert "AGE" in (desk.path / "out/train/validation.html").read_text()
     assert (desk.published(), set(desk.branches())) == ([], {"main"})
+
+
+def test_an_empty_file_is_named(desk, tmp_path):
+    path = tmp_path / "empty.csv"
+    path.touch()
+    done = desk.run("train", "credit", CREDIT_DATA=str(path))
+    message = f"error: {path}: is empty; must be a CSV file with a header and the columns of the data set"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (2, message)
 
 
 def test_gates_that_are_missing_are_named(desk):
