@@ -121,10 +121,8 @@ def test_bad_parameters_exit_with_2_and_leave_nothing(desk, words, message):
 
 
 def test_a_version_that_is_a_path_never_reaches_the_store_when_the_dag_is_started_by_other_means(tmp_path):
-    store, made = tmp_path / "store", tmp_path / "none"
+    store, none = tmp_path / "store", tmp_path / "none"
     signer = Signer.of(make_keys(tmp_path / "keys").with_name("signing.key"))
     with pytest.raises(BadInput, match=r"^version '\.\./savings/9': letters, digits"):
-        steps.register(
-            "credit", "../savings/9", f"file://{store}", tmp_path, tmp_path / "none", {}, tmp_path / "registry", signer
-        )
+        steps.register("credit", "../savings/9", f"file://{store}", none, none, {}, tmp_path / "registry", signer)
     assert not store.exists()
