@@ -10,6 +10,7 @@
 | twin.py        | the production gate for many rollouts at once, equal to rollout.gate                |
 | policies.py    | ours, and the gates people use today, with their sources and their delays           |
 | study.py       | the closed loop, and the figures with their intervals                               |
+| conclusions.py | what the figures say of each goal, and whether another seed says the same           |
 | report.py      | tables and pictures                                                                 |
 | command.py     | the command                                                                         |
 

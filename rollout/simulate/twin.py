@@ -168,11 +168,11 @@ class Dispersion(Kept):
         if not len(at):
             return
         old = worst[:, :, at]
-        above = np.zeros(old.shape[1:], bool)
-        same = np.ones(old.shape[1:], bool)
-        for mine, its in zip(old, new, strict=True):
-            above |= same & (mine > its)
-            same &= mine == its
+        above, same = old[0] > new[0], old[0] == new[0]
+        if same.any():
+            for mine, its in zip(old[1:], new[1:], strict=True):
+                above |= same & (mine > its)
+                same &= mine == its
         place = above.sum(0)
         rank = np.arange(KEPT)[:, None]
         moved = np.concatenate((old[:, :1], old[:, :-1]), axis=1)
