@@ -83,7 +83,7 @@ def test_a_second_seed_is_counted_conclusion_by_conclusion() -> None:
     assert told[1] == "false abort, b: met, 0.30 % (0.10..0.88); with the second seed not significant, 0.60 % (0.28..1.30)"
     assert len(told) == 3
     assert exceptions(pairs) == []
-    assert "| 3 of 3 | 0 | 0 | 1 of 3 |" in table(pairs)
+    assert "| 3 of 3 | 0 | 0 | 0.30 % (0.10..0.88), b | 1 of 3 |" in table(pairs)
 
 
 def test_a_rule_shows_where_the_intervals_lie_apart() -> None:
