@@ -1,8 +1,10 @@
 -- Health of a SeldonDeployment. Available is Healthy, Failed is Degraded, everything else is on its way.
--- The message is for a person: "stable 7 at 95 %, canary 8 at 5 %: 1 of 2 replicas ready".
+-- The message is for a person: "stable 7 at 95 %, canary 8 at 5 %: 1 of 2 replicas ready". Versions and traffic are what git
+-- says, from metadata.annotations; where the live predictor differs, the message tells both.
 -- Argo CD gives a health check no string library: `..` and exact names are what there is.
 local HEALTH = {Available = "Healthy", Failed = "Degraded"}
 local status = obj.status or {}
+local committed = obj.metadata.annotations or {}
 
 -- Deployments are named <SeldonDeployment>-<predictor>-<number>-<containers>.
 local function deployment(predictor)
@@ -24,12 +26,20 @@ local function missing(predictor)
   return ""
 end
 
-local parts = {}
-for i, predictor in ipairs(obj.spec.predictors) do
-  local version = (predictor.annotations or {}).version or "?"
+local function runs(predictor)
   local traffic = predictor.traffic or 0
   if #obj.spec.predictors == 1 then traffic = 100 end
-  parts[i] = predictor.name .. " " .. version .. " at " .. traffic .. " %" .. missing(predictor)
+  local live = ((predictor.annotations or {}).version or "?") .. " at " .. traffic .. " %"
+  local said = committed["rollout/" .. predictor.name] or live
+  if said ~= live then
+    return said .. " in git, " .. live .. " live"
+  end
+  return said
+end
+
+local parts = {}
+for i, predictor in ipairs(obj.spec.predictors) do
+  parts[i] = predictor.name .. " " .. runs(predictor) .. missing(predictor)
 end
 
 local health = {status = HEALTH[status.state] or "Progressing", message = table.concat(parts, ", ")}

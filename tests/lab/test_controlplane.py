@@ -49,6 +49,9 @@ def test_traffic_and_replicas_change_no_pod_template_and_a_version_does():
 
     assert template(predictor("stable", 5, "1", 7)) == template(predictor("stable", 100, "1"))
     assert template(predictor("stable", 100, "2")) != template(predictor("stable", 100, "1"))
+    said = sdep(predictor("stable", 5, "1"))
+    said["metadata"]["annotations"] = {"rollout/stable": "1 at 5 %"}
+    assert children(said)[0]["spec"]["template"] == template(predictor("stable", 5, "1"))
     assert predictor_of({"spec": template(predictor("stable", 100, "1"))["spec"]})["annotations"] == {"version": "1"}
 
 

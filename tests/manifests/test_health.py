@@ -21,8 +21,8 @@ def health(obj):
     return said["status"], said["message"]
 
 
-def deployment(*predictors, **status):
-    """Predictors as (name, version, traffic); status as the operator writes it."""
+def deployment(*predictors, committed=None, **status):
+    """Predictors as (name, version, traffic); committed: their annotations; status as the operator writes it."""
     found = [
         {
             "name": name,
@@ -32,7 +32,10 @@ def deployment(*predictors, **status):
         }
         for name, version, traffic in predictors
     ]
-    return {"metadata": {"name": "credit"}, "spec": {"predictors": found}, **({"status": status} if status else {})}
+    metadata = {"name": "credit"}
+    if committed:
+        metadata["annotations"] = {f"rollout/{name}": said for name, said in committed.items()}
+    return {"metadata": metadata, "spec": {"predictors": found}, **({"status": status} if status else {})}
 
 
 def counts(**ready):
@@ -70,6 +73,24 @@ BOTH = (("stable", "7", 95), ("canary", "8", 5))
             "Degraded",
             "stable 7 at 95 %, canary 8 at 5 %: 0 of 2 replicas ready. progress deadline exceeded",
             id="a canary that never comes up",
+        ),
+        pytest.param(
+            deployment(*BOTH, committed={"stable": "7 at 95 %", "canary": "8 at 5 %"}, state="Available"),
+            "Healthy",
+            "stable 7 at 95 %, canary 8 at 5 %",
+            id="as git says",
+        ),
+        pytest.param(
+            deployment(
+                ("stable", "7", 50),
+                ("canary", "8", 50),
+                committed={"stable": "7 at 95 %", "canary": "8 at 5 %"},
+                state="Available",
+                deploymentStatus=counts(stable="2/2", canary="1/2"),
+            ),
+            "Healthy",
+            "stable 7 at 95 % in git, 7 at 50 % live, canary 8 at 5 % in git, 8 at 50 % live: 1 of 2 replicas ready",
+            id="somebody patched live traffic",
         ),
         pytest.param(
             deployment(*BOTH),

@@ -88,17 +88,39 @@ def test_starting_changes_nothing_on_the_predictor_that_serves(tree, predictors)
     assert predictors(tree)["stable"] == before
 
 
-def test_a_step_changes_two_integers_of_the_whole_render(started, render):
+def test_a_step_changes_two_integers_and_what_says_so_for_people(started, render):
     renders = []
     for canary in (0, 5, 25):
         write(started, "traffic", stable=100 - canary, canary=canary)
         renders.append(render(started / APP))
     for before, after in itertools.pairwise(renders):
-        changed = differences(before, after)
-        assert {path[1:3] + path[4:] for path in changed} == {("spec", "predictors", "traffic")}
-        assert len(changed) == 2
+        changed = {path[1:] for path in differences(before, after)}
+        assert changed == {
+            *(("spec", "predictors", number, "traffic") for number in (0, 1)),
+            *(("metadata", "annotations", f"rollout/{name}") for name in ("stable", "canary")),
+        }
     traffic = [leaf for path, leaf in leaves(renders[-1]).items() if path[-1] == "traffic"]
     assert traffic == [75, 25]
+
+
+def test_versions_and_traffic_stand_in_the_annotations_of_the_seldondeployment_itself_and_of_nothing_that_pods_are_made_of(
+    started, render
+):
+    def said():
+        (sdep,) = (found for found in render(started / APP) if found["kind"] == "SeldonDeployment")
+        inner = {key for path in leaves(sdep["spec"]) for key in path if str(key).startswith("rollout/")}
+        words = sdep["metadata"]["annotations"].items()
+        return {name: text for name, text in words if name.startswith("rollout/")}, inner
+
+    old = yaml.safe_load((started / APP / "release/stable.yaml").read_text())["spec"]["version"]
+    assert said() == ({"rollout/stable": f"{old} at 100 %", "rollout/canary": "8 at 0 %"}, set())
+    write(started, "traffic", stable=75, canary=25)
+    assert said() == ({"rollout/stable": f"{old} at 75 %", "rollout/canary": "8 at 25 %"}, set())
+    write(started, "stable", version="8", modelUri="s3://models/credit/8", sha256="8" * 64)
+    assert said() == ({"rollout/stable": "8 at 75 %", "rollout/canary": "8 at 25 %"}, set())
+    path = started / APP / "release/kustomization.yaml"
+    path.write_text(path.read_text().replace("in-rollout", "at-rest"))
+    assert said() == ({"rollout/stable": "8 at 100 %"}, set())
 
 
 def test_completing_rolls_stable_alone_and_closing_leaves_it_untouched(started, predictors):

@@ -14,8 +14,9 @@ from .repository import KEY, POINTS, Desk
 
 Leaves = dict[tuple[Any, ...], Any]
 POD = ("componentSpecs", 0, "spec", "containers", 0)
-VERSION = {("annotations", "version"), ("graph", "modelUri"), (*POD, "env", 0, "value")}
-SPLIT = {("traffic",)}
+SAID = ("said in the SeldonDeployment's metadata",)  # version and traffic, for people; no pod is made of it
+VERSION = {("annotations", "version"), ("graph", "modelUri"), (*POD, "env", 0, "value"), SAID}
+SPLIT = {("traffic",), SAID}
 IMAGE = {(*POD, "image")}
 ADDED, REMOVED = {"added"}, {"removed"}
 
@@ -31,8 +32,13 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> Leaves:
 def parts(objects: list[dict[str, Any]]) -> dict[str, Leaves]:
     """A render as its predictors and its other objects, by name."""
     (deployment,) = (one for one in objects if one["kind"] == "SeldonDeployment")
-    predictors = {one["name"]: leaves(one) for one in deployment["spec"]["predictors"]}
-    bare = {**deployment, "spec": {**deployment["spec"], "predictors": None}}
+    metadata = deployment["metadata"]
+    words = dict(metadata["annotations"])
+    predictors = {
+        one["name"]: leaves(one) | {SAID: words.pop(f"rollout/{one['name']}")} for one in deployment["spec"]["predictors"]
+    }
+    spec = {**deployment["spec"], "predictors": None}
+    bare = {**deployment, "metadata": {**metadata, "annotations": words}, "spec": spec}
     others = [bare if one is deployment else one for one in objects]
     return predictors | {f"{one['kind']}/{one['metadata']['name']}": leaves(one) for one in others}
 
