@@ -67,6 +67,7 @@ class Prometheus:
     processes: Processes
     envoy_admin: int
     controller: str | None = None  # host:port of the controller's own metrics
+    monitors: Path | None = None  # a file with more targets, which somebody keeps (lab/controlplane/monitors.py)
     port: int = field(default_factory=free_port)
     process: Process | None = None
 
@@ -87,6 +88,10 @@ class Prometheus:
         ]
         if self.controller:
             jobs.append({"job_name": "rollout", "static_configs": [{"targets": [self.controller]}]})
+        if self.monitors:
+            jobs.append(
+                {"job_name": "podmonitors", "file_sd_configs": [{"files": [str(self.monitors)], "refresh_interval": "5s"}]}
+            )
         return {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": jobs}
 
     async def start(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 import aiohttp
+import yaml
 
 from lab.processes import LabError
 
@@ -52,6 +53,7 @@ CONFIGMAPS = Kind("api/v1", "configmaps")
 NAMESPACES = Kind("api/v1", "namespaces", namespaced=False)
 SERVICE_ACCOUNTS = Kind("api/v1", "serviceaccounts")
 DEPLOYMENTS = Kind("apis/apps/v1", "deployments")
+POD_MONITORS = Kind("apis/monitoring.coreos.com/v1", "podmonitors")
 VIRTUAL_SERVICES = Kind("apis/networking.istio.io/v1", "virtualservices")
 DESTINATION_RULES = Kind("apis/networking.istio.io/v1", "destinationrules")
 SELDON_DEPLOYMENTS = Kind("apis/machinelearning.seldon.io/v1", "seldondeployments")
@@ -69,6 +71,23 @@ class Api:
     manager: str = "controlplane"  # the field manager of what is applied
     _session: aiohttp.ClientSession | None = None
     _kinds: dict[tuple[str, str], Kind] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, kubeconfig: Path, manager: str) -> Self:
+        """The way that a kubeconfig's current context names; LabError where it names none."""
+        try:
+            config = yaml.safe_load(kubeconfig.read_text())
+            context = _named(config, "context", config["current-context"])
+            cluster, user = _named(config, "cluster", context["cluster"]), _named(config, "user", context["user"])
+            return cls(cluster["server"], Path(cluster["certificate-authority"]), Path(user["tokenFile"]), manager)
+        except OSError as error:
+            raise LabError(f"KUBECONFIG={kubeconfig}: {error.strerror}; a kubeconfig's path would be right") from None
+        except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
+            raise LabError(f"KUBECONFIG={kubeconfig}: not a kubeconfig: {' '.join(str(error).split())}") from None
+        except KeyError as error:
+            raise LabError(
+                f"KUBECONFIG={kubeconfig}: {error} is missing; server, certificate-authority and tokenFile are read"
+            ) from None
 
     async def __aenter__(self) -> Self:
         """Open the connections."""
@@ -248,3 +267,11 @@ class Cache:
 def key_of(item: Object) -> tuple[str, str]:
     """Namespace and name."""
     return item["metadata"].get("namespace", ""), item["metadata"]["name"]
+
+
+def _named(config: Object, kind: str, name: str) -> Object:
+    for item in config[f"{kind}s"]:
+        if item["name"] == name:
+            found: Object = item[kind]
+            return found
+    raise KeyError(f"{kind} {name}")

@@ -1,10 +1,11 @@
-"""Argo CD as plain processes: repo-server, application-controller, applicationset-controller, server, and redis.
+"""Argo CD as plain processes: repo-server, application-controller, applicationset-controller, server, notifications, and redis.
 
 Its settings are those of argocd/install, rendered on the upstream manifests that were built with it: definitions, ConfigMaps,
 ServiceAccounts and roles are applied, and each process gets the environment that its container has there. Each runs with its
 own ServiceAccount's token. What is not applied: its Deployments (these processes are in their place), Services, policies.
 
-One port is not on loopback alone: the application controller's metrics port listens everywhere, and has no flag for it.
+Two ports are not on loopback alone: the metrics ports of the application controller and of notifications, which have no flag
+for it.
 """
 
 import asyncio
@@ -32,7 +33,8 @@ APPLIED = {
     *("Namespace", "CustomResourceDefinition", "ConfigMap", "Secret", "ServiceAccount"),
     *("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"),
 }
-COMPONENTS = ("repo-server", "application-controller", "applicationset-controller", "server")
+COMPONENTS = ("repo-server", "application-controller", "applicationset-controller", "server", "notifications-controller")
+BINARY = {"notifications-controller": "argocd-notifications"}  # by what name the one program plays a component, where it differs
 
 
 async def rendered(install: Path, work: Path) -> list[Object]:
@@ -136,6 +138,7 @@ class ArgoCD:
                 *(redis, f"--repo-server={repo}", f"--address={local}", f"--port={self.port('server')}"),
                 *(f"--metrics-port={metrics}", "--insecure"),
             ],
+            "notifications-controller": [f"--argocd-repo-server={repo}", f"--metrics-port={metrics}"],
         }[component]
 
     async def start_one(self, component: str) -> None:
@@ -150,7 +153,7 @@ class ArgoCD:
             "TMPDIR": str(self.folder / "reposerver"),
             "HOSTNAME": "c-1",
             "KUBECONFIG": str(own),
-            "ARGOCD_BINARY_NAME": f"argocd-{component}",
+            "ARGOCD_BINARY_NAME": BINARY.get(component, f"argocd-{component}"),
             "ARGOCD_FAKE_IN_CLUSTER": "true",
             "ARGOCD_ASK_PASS_SOCK": str(self.sockets / "ask-pass"),  # its default is one path for the whole machine
             "ARGOCD_TLS_DATA_PATH": str(self.folder / "tls"),

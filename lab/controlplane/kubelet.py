@@ -36,11 +36,12 @@ log = logging.getLogger("kubelet")
 
 @dataclass(frozen=True)
 class Workload:
-    """A container's command as it can run here. probe: a URL, empty when there is none."""
+    """A container's command as it can run here. probe: a URL, empty when there is none; ports: what named ports have become."""
 
     argv: tuple[str, ...]
     env: tuple[tuple[str, str], ...]
     probe: str
+    ports: tuple[tuple[str, int], ...] = ()
 
 
 class Program(Pod):
@@ -271,7 +272,8 @@ class Kubelet:
         url = f"http://127.0.0.1:{ports[probe['port']]}{probe['path']}" if probe else ""
         env["PYTHONPATH"] = self.here
         argv[0] = str(Path(sys.executable).parent / argv[0]) if (Path(sys.executable).parent / argv[0]).exists() else argv[0]
-        return Workload(tuple(argv), tuple(env.items()), url)
+        named = tuple((port["name"], ports[port["name"]]) for port in container.get("ports") or [] if "name" in port)
+        return Workload(tuple(argv), tuple(env.items()), url, named)
 
     async def _environment(self, container: Object, pod: Object) -> dict[str, str]:
         namespace, found = pod["metadata"]["namespace"], {"LANG": os.environ.get("LANG", "C.UTF-8")}

@@ -32,8 +32,11 @@ from lab.controlplane.argocd import ArgoCD
 from lab.controlplane.gateway import Gateway
 from lab.controlplane.kubelet import Kubelet
 from lab.controlplane.kubernetes import Kubernetes, kubeconfig, private
+from lab.controlplane.letters import Letters
+from lab.controlplane.monitors import Monitors
 from lab.controlplane.operator import Operator
 from lab.controlplane.remote import Remote
+from lab.controlplane.seldon import Seldon
 from lab.envoy import Envoy
 from lab.models import Trained, Wanted
 from lab.people import People, bare_remote
@@ -67,6 +70,7 @@ class ControlPlane:
     folder: Path
     source: Path = ROOT
     command: Command = server_of
+    seldon: Seldon = field(default_factory=Seldon)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     loads: dict[str, Process] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)  # what the page's commands read
@@ -80,11 +84,14 @@ class ControlPlane:
         self.remote = Remote(self.folder / "models.git", BRANCH)
         self.kubernetes = Kubernetes(self.work / "kubernetes", self.processes)
         self.envoy = Envoy(self.work / "envoy", self.processes)
-        self.prometheus = Prometheus(self.work / "prometheus", self.processes, self.envoy.admin)
+        self.letters = Letters()
+        targets = self.work / "podmonitors.json"
+        self.prometheus = Prometheus(self.work / "prometheus", self.processes, self.envoy.admin, monitors=targets)
         self.nodes = Nodes(self.work / "pods", self.processes, self.store, self.command)
         person = f"http://person@127.0.0.1:{self.remote.port}/{self.remote.repository.name}"
         self.people = People(person, self.work / "person", BRANCH)
         self.stack = contextlib.AsyncExitStack()
+        self.operator: Process | None = None  # the one that SELDON_OPERATOR names
 
     async def __aenter__(self) -> Self:
         """Start everything; the remote serves the repository, and nothing is applied from it yet."""
@@ -94,25 +101,30 @@ class ControlPlane:
         make_keys(self.keys)
         self._log_to(self.logs / "stand-ins.log")
         try:
-            await asyncio.gather(self._git(), self.kubernetes.start(), self.envoy.start(), self.prometheus.start())
+            await asyncio.gather(
+                self._git(), self.letters.up(), self.kubernetes.start(), self.envoy.start(), self.prometheus.start()
+            )
             self.admin: Api = await self.stack.enter_async_context(self.kubernetes.api("admin"))
             own: Api = await self.stack.enter_async_context(self.kubernetes.api("stand-in"))
             sockets = Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="argocd-")))
             self.argocd = ArgoCD(self.work / "argocd", sockets, self.processes, self.kubernetes, self.admin)
             self.remote.hooks = self.argocd.hooks
-            await self.admin.apply_all(definitions())
+            await self.admin.apply_all(definitions(self.seldon))
             await self.argocd.install(self.people.folder / "argocd" / "install")
             await self._secrets()
             await self.argocd.start()
             self.gateway = Gateway(own, self.envoy)
-            self.operator = Operator(own)
             names = {
                 "https://kubernetes.default.svc": self.kubernetes.url,
                 "http://prometheus-operated.monitoring.svc:9090": self.prometheus.url,
                 "http://istio-ingressgateway.istio-system": self.envoy.url,
             }
             self.kubelet = Kubelet(own, self.nodes, self.gateway, names, str(ROOT))
-            self.tasks += [asyncio.create_task(part.run()) for part in (self.gateway, self.operator, self.kubelet)]
+            monitors = Monitors(own, self.kubelet, self.work / "podmonitors.json")
+            kubectl = kubeconfig(self.work / "operator.yaml", self.kubernetes.url, self.kubernetes.ca, own.token)
+            self.operator = self.seldon.start(self.processes, kubectl)
+            parts = (self.gateway, self.kubelet, monitors, *(() if self.operator else (Operator(own),)))
+            self.tasks += [asyncio.create_task(part.run()) for part in parts]
         except BaseException:
             await self.stop()
             raise
@@ -133,6 +145,7 @@ class ControlPlane:
             task.cancel()
         await asyncio.gather(*self.tasks, *leaving, *pods, return_exceptions=True)
         await self.remote.down()
+        await self.letters.down()
         await self.processes.stop_all()
         await self.stack.aclose()
 
@@ -141,6 +154,8 @@ class ControlPlane:
         for task in self.tasks:
             if task.done():
                 task.result()
+        if self.operator and not self.operator.running:
+            raise LabError(f"SELDON_OPERATOR ended with {self.operator.popen.returncode}\n{self.operator.tail()}")
 
     async def _git(self) -> None:
         """The remote with its users, and a person's clone whose password is in a private file."""
@@ -173,13 +188,17 @@ class ControlPlane:
             private(folder / "username", user.name)
             private(folder / "password", user.password)
             self.variables[variable] = str(folder)
+        folder = self.work / "people"
+        private(folder / "url", self.letters.url)
+        private(folder / "token", self.letters.token)
+        self.variables["PEOPLE"] = str(folder)
         self.variables["WEBHOOK"] = str(private(self.work / "webhook", self.remote.hook_secret))
         admin = kubeconfig(self.work / "admin.yaml", self.kubernetes.url, self.kubernetes.ca, self.kubernetes.token("admin"))
         self.variables["KUBECONFIG"] = str(admin)
         await self.step("secrets")
 
-    async def step(self, name: str) -> None:
-        """Run a marked command of docs/on-your-cluster.md, as it stands there, in the person's clone."""
+    async def step(self, name: str) -> str:
+        """Run a marked command of docs/on-your-cluster.md, as it stands there, in the person's clone; what it said."""
         page = (self.people.folder / PAGE).read_text()
         found = re.search(rf"<!-- step: {name} -->\n```sh\n(.*?)```", page, re.S)
         if found is None:
@@ -196,6 +215,7 @@ class ControlPlane:
         said, _ = await process.communicate()
         if process.returncode:
             raise LabError(f"{PAGE}, step {name}, ended with {process.returncode}: {said.decode()[-2000:]}")
+        return said.decode()
 
     async def apply_root(self) -> None:
         """The one thing that is applied by hand."""
@@ -260,11 +280,10 @@ def documents(path: Path) -> list[Object]:
     return [item for item in yaml.safe_load_all(path.read_text()) if item]
 
 
-def definitions() -> list[Object]:
-    """Istio's and the Prometheus operator's own CRDs, and the one that stands in for Seldon's."""
+def definitions(seldon: Seldon) -> list[Object]:
+    """Istio's and the Prometheus operator's own CRDs, and Seldon's, or the one that stands in for it."""
     istio = documents(build.files("istio") / "customresourcedefinitions.gen.yaml")
     wanted = ("virtualservices.networking.istio.io", "destinationrules.networking.istio.io")
     found = [item for item in istio if item["metadata"]["name"] in wanted]
     found += documents(build.files("prometheus-operator") / "monitoring.coreos.com_podmonitors.yaml")
-    found += documents(Path(__file__).parent / "crd" / "seldondeployment.yaml")
-    return found
+    return found + seldon.definitions()

@@ -7,9 +7,11 @@ What is left in out/e2e/: logs, the remote, times.json; when a story failed, als
 import asyncio
 import inspect
 import json
+import os
 
 import pytest
 
+from lab.controlplane.seldon import Seldon
 from lab.controlplane.world import ROOT, ControlPlane
 
 from .stage import Stage
@@ -39,7 +41,7 @@ def stage(request):
     mine = _stories(request.session.items)
     with asyncio.Runner() as runner:
         apps = tuple(sorted({mark.args[0] for item in mine for mark in item.iter_markers("app")}))
-        one = Stage(ControlPlane(OUT), apps)
+        one = Stage(ControlPlane(OUT, seldon=Seldon.read(os.environ)), apps)
 
         async def story(item):
             async with asyncio.timeout(PATIENCE):

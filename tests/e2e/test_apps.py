@@ -6,7 +6,6 @@ import pytest
 
 from lab.controlplane import api as kube
 from lab.controlplane import argocd
-from lab.controlplane.kubelet import now_text
 
 
 async def test_a_new_app_is_folders_and_a_removed_one_goes_in_dev_and_waits_for_a_person_in_prod(stage):
@@ -39,8 +38,8 @@ async def test_a_new_app_is_folders_and_a_removed_one_goes_in_dev_and_waits_for_
     await asyncio.sleep(15)
     assert await stage.seldon(app)
     assert stage.world.weights(f"{app}-prod", app) == {"stable/1": 100}
-    approved = {"metadata": {"annotations": {"argocd.argoproj.io/deletion-approved": now_text()}}}
-    await stage.world.admin.patch(kube.APPLICATIONS, argocd.NAMESPACE, f"{app}-prod", approved)
+    stage.world.variables["APPLICATION"] = f"{app}-prod"
+    await stage.world.step("confirm")
 
     async def gone():
         return await stage.world.admin.list(kube.SELDON_DEPLOYMENTS, f"{app}-prod") == []

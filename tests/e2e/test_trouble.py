@@ -116,7 +116,7 @@ POLICY = """
 
 
 @pytest.mark.app("refused")
-async def test_an_abort_lands_while_the_starts_sync_is_failing(stage):
+async def test_an_abort_lands_while_the_starts_sync_is_failing_and_people_are_told_once(stage):
     app, people = "refused", await stage.person("refused")
     stage.world.behave(app, "2")
     await stage.world.admin.apply_all(yaml.safe_load(POLICY))
@@ -130,3 +130,10 @@ async def test_an_abort_lands_while_the_starts_sync_is_failing(stage):
     commits = await taken_out(stage, app, merged, within=300)
     assert max(commit.canary for commit in commits) == 0
     assert "no canaries on a Friday" in spoken(commits)
+    (letter,) = [text for _, text in stage.world.letters.told if text.startswith(f"{app}-prod")]
+    first, words, link = letter.splitlines()
+    assert first == f"{app}-prod: what git says cannot be applied. It is tried again until a commit repairs it."
+    assert words.startswith(f"SeldonDeployment {app}: ")
+    assert "no canaries on a Friday" in words
+    assert re.fullmatch(re.escape(stage.world.remote.url.removesuffix(".git")) + "/commit/[0-9a-f]{40}", link)
+    assert stage.world.letters.refused == 0

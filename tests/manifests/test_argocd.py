@@ -104,6 +104,11 @@ def test_a_project_allows_every_kind_that_its_applications_render(folder):
         assert (group, item["kind"]) in allowed
 
 
+def test_prods_folders_make_nothing_of_the_kinds_that_are_allowed_only_to_be_shown():
+    kinds = {item["kind"] for folder in (ROOT / "overlays/prod").glob("*/release") for item in rendered(folder.parent)}
+    assert kinds == {"SeldonDeployment", "ServiceAccount", "PodMonitor", "PodDisruptionBudget"}
+
+
 def test_nothing_blocks_an_abort_and_nothing_waits_after_a_sync():
     text = "".join(
         path.read_text() for folder in ("argocd", "base", "apps", "overlays") for path in (ROOT / folder).rglob("*.yaml")
@@ -144,3 +149,48 @@ def test_what_serves_outside_dev_goes_only_when_a_person_confirms():
         (sdep,) = (item for item in rendered(folder.parent) if item["kind"] == "SeldonDeployment")
         options = sdep["metadata"].get("annotations", {}).get("argocd.argoproj.io/sync-options", "")
         assert options == ("" if folder.parts[-3] == "dev" else "Prune=confirm,Delete=confirm"), folder
+
+
+def test_people_get_letters_of_failed_syncs_and_degraded_releases_only_and_no_secret_stands_in_them():
+    install = yaml.safe_load((ARGOCD / "install/kustomization.yaml").read_text())
+    (own,) = (one for one in install["configMapGenerator"] if one["name"] == "argocd-notifications-cm")
+    files = {
+        key: yaml.safe_load((ARGOCD / "install" / path).read_text()) for key, path in (one.split("=") for one in own["files"])
+    }
+    assert sorted(files) == [
+        "service.webhook.people",
+        "subscriptions",
+        "template.degraded",
+        "template.sync-failed",
+        "trigger.degraded",
+        "trigger.sync-failed",
+    ]
+    assert files["subscriptions"] == [{"recipients": ["people"], "triggers": ["sync-failed", "degraded"]}]
+    assert files["service.webhook.people"]["url"] == "$people-url"
+    assert {one["value"] for one in files["service.webhook.people"]["headers"]} == {"application/json", "Bearer $people-token"}
+    for name in ("sync-failed", "degraded"):
+        ((condition,), template) = files[f"trigger.{name}"], files[f"template.{name}"]
+        assert condition["send"] == [name]
+        assert condition["oncePer"]
+        assert set(template["webhook"]) == {"people"}
+
+
+def test_every_link_names_its_page_and_where_it_stands():
+    for place in ("application", "resource"):
+        links = yaml.safe_load((ARGOCD / f"install/links/{place}.yaml").read_text())
+        assert {"commit that is synced", "dashboard", "registry"} <= {link["title"] for link in links}
+        for link in links:
+            assert set(link) <= {"title", "url", "description", "icon.class", "if"}
+            assert link["url"].startswith(("https://", "{{trimSuffix"))
+
+
+def test_every_marked_command_of_the_page_is_run_by_somebody():
+    marked = re.findall(r"<!-- step: (\w+) -->\n```sh\n", (ROOT / "docs/on-your-cluster.md").read_text())
+    sources = [
+        *(ROOT / "lab/controlplane").glob("*.py"),
+        *(ROOT / "tests/e2e").glob("*.py"),
+        *(ROOT / "tests/controlplane").glob("*.py"),
+    ]
+    run = re.findall(r'\.step\("(\w+)"\)', "".join(path.read_text() for path in sources))
+    assert sorted(marked) == sorted(set(run))
+    assert len(marked) == len(set(marked)) >= 6
