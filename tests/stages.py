@@ -64,11 +64,21 @@ def _run(stages: Sequence[Stage], number: int, total: int) -> int:
     for place, (name, command) in enumerate(stages, number):
         print(f"stage {place}/{total}: {name}", flush=True)
         began = time.monotonic()
-        code = subprocess.run(command, check=False).returncode
+        code = _await(command)
         _say(f"stage {place}/{total}: {name}", code, began)
         if code:
             return code
     return 0
+
+
+def _await(command: Sequence[str]) -> int:
+    """Run a command; Ctrl-C reaches it too, and it is given the time to stop what it started."""
+    with subprocess.Popen(command) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait()
+            raise
 
 
 def _say(stage: str, code: int, began: float) -> None:
