@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from lab.argocd import STAND_IN, Application, ArgoCD
-from lab.processes import free_port
+from lab.processes import free_port, listening
 
 ALL = "/apis/argoproj.io/v1alpha1/applications"
 NAMESPACED = "/apis/argoproj.io/v1alpha1/namespaces/{namespace}/applications"
@@ -33,9 +33,7 @@ class Api:
             for path in (ALL, NAMESPACED):
                 app.router.add_get(path, self._list)
                 app.router.add_get(path + "/{name}", self._get)
-            self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-            await self.runner.setup()
-            await web.TCPSite(self.runner, "127.0.0.1", self.port, reuse_address=True).start()
+            self.runner = await listening(app, self.port)
 
     async def down(self) -> None:
         """Refuse connections."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
+from aiohttp import web
 
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)  # looked up before any fork: the child must not import
@@ -132,6 +133,14 @@ async def http_get(url: str, timeout: float = 2.0) -> tuple[int, str]:
             return answer.status, await answer.text()
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         return 0, str(error)
+
+
+async def listening(app: web.Application, port: int) -> web.AppRunner:
+    """Serve on loopback; the runner's `cleanup` ends it."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
+    return runner
 
 
 async def answers(url: str) -> bool:

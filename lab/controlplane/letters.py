@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from lab.processes import free_port
+from lab.processes import free_port, listening
 
 
 @dataclass
@@ -30,9 +30,7 @@ class Letters:
         """Listen."""
         app = web.Application()
         app.router.add_post("/letters", self._take)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
+        self._runner = await listening(app, self.port)
 
     async def down(self) -> None:
         """Refuse connections."""

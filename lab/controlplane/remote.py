@@ -18,7 +18,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from lab.processes import free_port
+from lab.processes import free_port, listening
 from lab.render import git
 
 
@@ -61,9 +61,7 @@ class Remote:
             await git("config", "http.receivepack", "true", cwd=self.repository)
             app = web.Application(client_max_size=1 << 30)
             app.router.add_route("*", "/{path:.*}", self._answer)
-            self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-            await self._runner.setup()
-            await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
+            self._runner = await listening(app, self.port)
 
     async def down(self) -> None:
         """Refuse connections."""
