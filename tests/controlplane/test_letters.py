@@ -1,25 +1,15 @@
 """When people get a letter, and what it says: argocd/install/letters, read by Argo CD's own program."""
 
 import json
-import os
-import subprocess
 
 import pytest
 import yaml
 
-from lab.controlplane import build
 from lab.controlplane.world import ROOT
 
 INSTALL = ROOT / "argocd" / "install"
 NOW = "2026-01-01T00:00:00Z"
 COMMIT = "https://github.com/example/models/commit/abc"
-NOBODY = """
-apiVersion: v1
-kind: Config
-clusters: [{name: none, cluster: {server: "http://127.0.0.1:1"}}]
-contexts: [{name: none, context: {cluster: none, namespace: argocd}}]
-current-context: none
-"""
 REFUSED = [
     {"kind": "SeldonDeployment", "name": "credit", "status": "SyncFailed", "message": 'denied: no "canaries" on a Friday'},
     {"kind": "ServiceAccount", "name": "model-server", "status": "Synced", "message": "unchanged"},
@@ -37,26 +27,20 @@ def application(health="Healthy", resources=(), **operation):
 
 
 @pytest.fixture
-def asked(tmp_path):
-    """Have Argo CD's program look at an Application with our settings; it asks no cluster."""
+def asked(argocd, tmp_path):
+    """Have Argo CD's program look at an Application with our settings."""
     install = yaml.safe_load((INSTALL / "kustomization.yaml").read_text())
     (own,) = (one for one in install["configMapGenerator"] if one["name"] == "argocd-notifications-cm")
     data = {key: (INSTALL / path).read_text() for key, path in (one.split("=") for one in own["files"])}
     kind = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-notifications-cm"}}
-    (tmp_path / "cm.yaml").write_text(yaml.safe_dump({**kind, "data": data}))
-    nobody = tmp_path / "config"
-    nobody.write_text(NOBODY)
+    settings, file = tmp_path / "cm.yaml", tmp_path / "app.yaml"
+    settings.write_text(yaml.safe_dump({**kind, "data": data}))
 
     def ask(*words, of):
-        (tmp_path / "app.yaml").write_text(yaml.safe_dump(of))
-        argv = [build.program("argocd"), "admin", "notifications", *words, str(tmp_path / "app.yaml")]
-        return subprocess.run(
-            [*argv, "--config-map", str(tmp_path / "cm.yaml"), "--secret", ":empty"],
-            env={**os.environ, "KUBECONFIG": str(nobody), "ARGOCD_BINARY_NAME": "argocd"},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
+        file.write_text(yaml.safe_dump(of))
+        said, well = argocd("notifications", *words, str(file), "--config-map", str(settings), "--secret", ":empty")
+        assert well, said
+        return said
 
     return ask
 
