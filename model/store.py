@@ -116,17 +116,17 @@ class Bucket:
             raise BadInput(f"store {self.address}: {name}: {error}; run again when it answers") from error
 
 
-def opened(url: str) -> Files:
-    """The store at a URL: file:///PATH or s3://BUCKET."""
+def opened(url: str, patience: float = 20) -> Files:
+    """The store at a URL: file:///PATH or s3://BUCKET. patience: seconds to wait for a bucket's answer, three times."""
     scheme, separator, rest = url.partition("://")
     if scheme == "file" and separator and rest.startswith("/"):
         return Folder(Path(rest))
     if scheme == "s3" and re.fullmatch(r"[a-z0-9][-a-z0-9.]+", rest):
-        return Bucket(rest, _client())
+        return Bucket(rest, _client(patience))
     raise BadInput(f"store {url!r}: must be like file:///srv/models or s3://models")
 
 
-def _client() -> Any:
+def _client(patience: float) -> Any:
     try:
         import boto3  # noqa: PLC0415
         import botocore.config  # noqa: PLC0415
@@ -134,8 +134,8 @@ def _client() -> Any:
         raise BadInput(
             "store s3://...: boto3 is not in this environment; must be the pipelines' (requirements/pipelines.txt)"
         ) from error
-    patience = botocore.config.Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 2})
-    return boto3.client("s3", config=patience)
+    limits = botocore.config.Config(connect_timeout=min(5, patience), read_timeout=patience, retries={"max_attempts": 2})
+    return boto3.client("s3", config=limits)
 
 
 def versions(store: Files, app: str) -> dict[str, str]:

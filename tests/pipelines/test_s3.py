@@ -1,6 +1,8 @@
 """The model store on a real S3 server (moto's), over HTTP."""
 
+import http.server
 import socket
+import threading
 
 import boto3
 import pytest
@@ -93,3 +95,99 @@ def test_a_server_that_is_down_is_said_so(monkeypatch, version, signer):
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with pytest.raises(BadInput, match=r"^store s3://models: list: Could not connect to the endpoint URL"):
         store.publish(store.opened("s3://models"), version, "credit", "8", signer)
+
+
+class Tiring:
+    """A bucket's address that forwards to a real one until so many writes have gone through, then accepts and says nothing."""
+
+    def __init__(self, behind: str, writes: int):
+        self.ended = threading.Event()
+        tiring, left = self, [writes]
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def answer(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                left[0] -= self.command == "PUT"
+                if left[0] < 0:
+                    tiring.ended.wait()
+                    return
+                told = dict(self.headers.items())
+                said = urllib3.request(self.command, behind + self.path, body=body, headers=told, preload_content=True)
+                self.send_response(said.status)
+                for name, value in said.headers.items():
+                    if name.lower() not in ("content-length", "transfer-encoding", "connection"):
+                        self.send_header(name, value)
+                self.send_header("Content-Length", str(len(said.data)))
+                self.end_headers()
+                self.wfile.write(said.data)
+
+            do_GET = do_PUT = answer
+
+            def handle_expect_100(self):
+                self.send_response_only(100)
+                self.end_headers()
+                return True
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+def test_a_bucket_that_stops_answering_midway_is_said_so_and_a_second_run_finishes(server, version, signer, monkeypatch):
+    tiring = Tiring(server.meta.endpoint_url, writes=2)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{tiring.server.server_port}")
+    with pytest.raises(BadInput) as error:
+        store.publish(store.opened("s3://models", patience=0.5), version, "credit", "8", signer)
+    tiring.ended.set()
+    tiring.server.shutdown()
+    url = f"http://127.0.0.1:{tiring.server.server_port}/models/credit/8/model.sig"
+    assert (
+        str(error.value)
+        == f'store s3://models: credit/8/model.sig: Read timeout on endpoint URL: "{url}"; run again when it answers'
+    )
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.meta.endpoint_url)
+    shop = store.opened("s3://models")
+    assert shop.names("credit/") == ["credit/8/model.bst", "credit/8/schema.json"]
+    assert store.versions(shop, "credit") == {}
+    store.publish(shop, version, "credit", "8", signer)
+    assert store.versions(shop, "credit") == {"8": artifact.digest(version)}
+
+
+def test_a_server_that_does_not_let_us_is_said_so(server, version, signer):
+    server.put_object(Bucket="models", Key="credit/8/model.bst", Body=b"trees")
+    urllib3.request("POST", f"{server.meta.endpoint_url}/moto-api/reset-auth", body=b"0")  # from now on keys are checked
+    try:
+        with pytest.raises(BadInput) as error:
+            store.publish(store.opened("s3://models"), version, "credit", "8", signer)
+    finally:
+        urllib3.request("POST", f"{server.meta.endpoint_url}/moto-api/reset-auth", body=b"inf")
+    assert str(error.value) == (
+        "store s3://models: list: An error occurred (InvalidAccessKeyId) when calling the ListObjectsV2 operation: "
+        "The AWS Access Key Id you provided does not exist in our records.; run again when it answers"
+    )
+    assert [one["Key"] for one in server.list_objects_v2(Bucket="models")["Contents"]] == ["credit/8/model.bst"]
+
+
+def test_a_bucket_that_does_not_answer_ends_the_command_with_2(desk):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "a", "AWS_DEFAULT_REGION": "us-east-1"}
+    signature.make_keys(desk.path / "out" / "keys")
+    told = {"MODEL_STORE": "s3://models", "MODEL_SIGNING_KEY": "out/keys/signing.key", **keys}
+    done = desk.run("seed", "credit", AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}", **told)
+    url = f"http://127.0.0.1:{port}/models?list-type=2&prefix=credit%2F&encoding-type=url"
+    assert (done.returncode, done.stderr) == (
+        2,
+        f'error: store s3://models: list: Could not connect to the endpoint URL: "{url}"; run again when it answers\n',
+    )
+
+
+def test_without_a_key_nothing_is_published_in_a_store_that_others_read(desk):
+    done = desk.run("seed", "credit", MODEL_STORE=f"file://{desk.path}/out/shared")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: MODEL_SIGNING_KEY is not set; must be the path of a private key as `python -m model keys DIR` makes them\n",
+    )
+    assert not (desk.path / "out/shared").exists()
