@@ -7,14 +7,16 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from model import signature
+from model import signature, store
 from model.app import NAMES, find
 from model.signature import Signer
 from model.table import BadInput
 from pipelines import registry, run, steps
+from pipelines import trace as tracing
 from pipelines.forge import Forge
 from rollout import errors
 from rollout.git import GitError, open_here
@@ -41,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--base", default="HEAD", metavar="REF", help="the commit that is proposed on (default HEAD)")
     train.add_argument("--out", type=Path, default=Path("out/train"), metavar="DIR", help="for reports (default out/train)")
     train.add_argument("--seed", type=int, default=1, help="of the learners (default 1)")
+    train.add_argument("--prometheus", default="", metavar="URL", help="which counts the release's requests, for the text")
     seed = commands.add_parser(
         "seed", help="publish what the releases run and the store lacks, trained again from generated rows"
     )
@@ -66,6 +69,17 @@ def parser() -> argparse.ArgumentParser:
     request.add_argument("--base", default="main", help="the branch it is for (default main)")
     aliases = commands.add_parser("aliases", help="let the registry's stable-<env> follow what git says")
     aliases.add_argument("app", help=f"one of {', '.join(NAMES)}")
+    runs = commands.add_parser("runs", help="how the runs of `train` ended, and the part of them that did their work")
+    runs.add_argument("app", help=f"one of {', '.join(NAMES)}")
+    runs.add_argument("--days", type=float, metavar="N", help="only those begun in the last N days (default: all)")
+    runs.add_argument("--json", action="store_true", help="for machines")
+    trace = commands.add_parser(
+        "trace", help="which rows and commit a version was made from, and which versions were made of them"
+    )
+    trace.add_argument("app", help=f"one of {', '.join(NAMES)}")
+    for name in tracing.ASKED:
+        trace.add_argument(f"--{name}", metavar=name[0].upper(), help=f"only what has this {name}")
+    trace.add_argument("--json", action="store_true", help="for machines")
     learn = commands.add_parser("learn", help="one step: train one version by one learner; print the megabytes it took")
     for name in ("app", "learner"):
         learn.add_argument(name)
@@ -91,10 +105,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _train(options: argparse.Namespace) -> int:
     app = find(options.app)
     key = parse_key(f"{options.env}/{app.name}")
-    settings = run.Settings(Path.cwd(), key, _store(), Signer.of(_key()), options.base, options.out, options.seed)
-    outcome = run.run(settings, run.environment(app.name))
+    own = (options.base, options.out, options.seed, options.prometheus)
+    settings = run.Settings(Path.cwd(), key, _store(), Signer.of(_key()), *own)
+    began = time.monotonic()
+    try:
+        outcome = run.run(settings, run.environment(app.name))
+    except (BadInput, errors.BadInput, errors.Refused, GitError):
+        _note(app.name, "failed", began)
+        raise
+    _note(app.name, outcome.status, began)
     print(run.show(outcome, app, options.out))
     return 0 if outcome.champion else 1
+
+
+def _note(app: str, status: str, began: float) -> None:
+    """Note how a run ended, where the registry takes it; a run does not fail on that."""
+    folder = Path.cwd() / registry.FOLDER
+    try:
+        registry.note(registry.client(folder), app, status, time.monotonic() - began, folder)
+    except BadInput as error:
+        print(f"warning: {error}", file=sys.stderr)
+
+
+def _runs(options: argparse.Namespace) -> int:
+    app = find(options.app)
+    said = registry.rate(registry.client(Path.cwd() / registry.FOLDER), app.name, options.days)
+    if options.json:
+        print(json.dumps(said))
+        return 0
+    ended = ", ".join(f"{count} {status}" for status, count in said["ended"].items()) or "none yet"
+    rate = "" if said["success_rate"] is None else f"; pipeline success rate {said['success_rate']:.0%}"
+    print(f"{app.name}: {said['runs']} runs: {ended}{rate}")
+    return 0
 
 
 def _store() -> str:
@@ -128,6 +170,14 @@ def _aliases(options: argparse.Namespace) -> int:
     envs = sorted(path.parts[-3] for path in root.glob(f"overlays/*/{app.name}/release"))
     stable = run.at_rest(root, [parse_key(f"{env}/{app.name}") for env in envs])
     print("\n".join(registry.follow(registry.client(root / registry.FOLDER), app.name, stable)))
+    return 0
+
+
+def _trace(options: argparse.Namespace) -> int:
+    app, root = find(options.app), Path.cwd()
+    asked = {name: getattr(options, name) for name in tracing.ASKED if getattr(options, name)}
+    found = tracing.trace(root, registry.client(root / registry.FOLDER), store.opened(_store()), app.name, asked)
+    print(json.dumps([one.plain() for one in found], indent=1) if options.json else "\n".join(map(str, found)))
     return 0
 
 
@@ -199,6 +249,8 @@ COMMANDS = {
     "seed": _seed,
     "learn": _learn,
     "aliases": _aliases,
+    "runs": _runs,
+    "trace": _trace,
     "request": _request,
     "compile": _compile,
     "local": _local,

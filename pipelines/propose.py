@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipelines.text import Proposal, subject
+from rollout import diff
+from rollout.errors import BadInput
 from rollout.git import Repo, open_here
 from rollout.people import Desk, start
 from rollout.release import Key, ModelVersion
@@ -39,17 +41,17 @@ def propose(root: Path, base: str, key: Key, model: ModelVersion, body: str = ""
     with tree_at(repo, base) as desk:
         state = desk.state(key)
         old, plan = state.release.model, desk.history.plan(key)
-        diff = start(desk, key, model, reopen=False)
+        change = start(desk, key, model, reopen=False)
         branch = branch_of(key, model.version)
         tree = desk.repo
         tree.run("add", "--", key.folder)
         if _same(tree, branch, base):
-            return branch, Proposal(key, old, model, plan, diff, _vetoes(desk, key))
+            return branch, Proposal(key, old, model, plan, change, _vetoes(desk, key.app))
         known = tree.run("config", "user.email", check=False).strip()
         who = [] if known else ["-c", "user.name=train", "-c", "user.email=train@localhost"]  # a runner has no name of its own
         tree.run(*who, "commit", "--quiet", "-m", f"{subject(key, model.version)}\n\n{body}")
         tree.run("branch", "--force", branch, "HEAD")
-    return branch, Proposal(key, old, model, plan, diff, _vetoes(desk, key))
+    return branch, Proposal(key, old, model, plan, change, _vetoes(desk, key.app))
 
 
 def _same(tree: Repo, branch: str, base: str) -> bool:
@@ -60,5 +62,15 @@ def _same(tree: Repo, branch: str, base: str) -> bool:
     return tree.run("rev-parse", f"refs/heads/{branch}^{{tree}}").strip() == tree.run("write-tree").strip()
 
 
-def _vetoes(desk: Desk, key: Key) -> list[str]:
-    return [f"{veto.model.version} ({veto.reason})" for veto in desk.state(key).vetoes]
+def _vetoes(desk: Desk, app: str) -> list[str]:
+    """What was vetoed of an app, in every environment: a version is promoted nowhere once one of them has had enough of it."""
+    keys = sorted(key for key in desk.history.releases if key.app == app)
+    return [f"{veto.model.version} in {key.env} ({veto.reason})" for key in keys for veto in desk.state(key).vetoes]
+
+
+def manifests(root: Path, base: str, branch: str) -> str:
+    """What the branch does to every release, rendered, as markdown; why not, where nothing can render it."""
+    try:
+        return diff.text(diff.compare(open_here(root), f"{base}..{branch}"), markdown=True)
+    except BadInput as error:
+        return f"Not rendered here: {error}."

@@ -22,9 +22,13 @@ from model.signature import Signer
 from model.store import Files
 from model.table import BadInput
 from pipelines import registry, steps, text
-from pipelines.propose import propose, tree_at
+from pipelines.propose import manifests, propose, tree_at
+from rollout.gate.power import Traffic
 from rollout.git import open_here
+from rollout.prometheus import Prometheus
 from rollout.release import Key, ModelVersion
+from rollout.services import traffic_of
+from rollout.web import Service, Unavailable
 
 REPORT = "report.json"
 LEFT = (REPORT, "pull-request.md", "card.md", "card.html", "validation.html", "validation.json")  # of the run before
@@ -32,7 +36,10 @@ LEFT = (REPORT, "pull-request.md", "card.md", "card.html", "validation.html", "v
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is told. store: URL of the model store; base: the commit to propose on; out: where reports go."""
+    """What a run is told. store: URL of the model store; base: the commit to propose on; out: where reports go.
+
+    prometheus: URL of the one that counts the release's requests, for the text; empty where nobody need say.
+    """
 
     root: Path
     key: Key
@@ -41,6 +48,7 @@ class Settings:
     base: str = "HEAD"
     out: Path = Path("out/train")
     seed: int = 1
+    prometheus: str = ""
 
 
 @dataclass(frozen=True)
@@ -204,12 +212,31 @@ def _published(
     steps.cards(app, data, champion, stable, card.Identity(version, uri, data.sha256, made.commit, steps.libraries()), files)
     kept = (*files.values(), settings.out / "work" / registry.FEATURES)
     folder = settings.root / registry.FOLDER
-    registry.register(registry.client(folder), replace(steps.entry(app, data, champion, uri, made), files=kept), folder)
+    to = registry.client(folder)
+    run_id = registry.register(to, replace(steps.entry(app, data, champion, uri, made), files=kept), folder)
     wanted = ModelVersion(version, uri, champion.sha256)
     others = [one for one in found if one is not champion]
     branch, proposal = propose(settings.root, settings.base, settings.key, wanted)
+    proposal = replace(
+        proposal,
+        manifests=manifests(settings.root, settings.base, branch),
+        traffic=_traffic(settings, now.version),
+        made=registry.links(to, run_id),
+    )
     (settings.out / "pull-request.md").write_text(text.body(app, data, champion, others, stable, proposal))
     return Outcome(champion, found, version, uri, branch, f"{branch} starts {version} in {settings.key}")
+
+
+def _traffic(settings: Settings, version: str) -> Traffic | None:
+    """What the release's stable version did in the last half hour; a pull request does not fail on who cannot say."""
+    if not settings.prometheus:
+        return None
+    try:
+        prometheus = Prometheus(Service("prometheus", settings.prometheus))
+        return traffic_of(prometheus, {settings.key: version}).get(settings.key)
+    except Unavailable as error:
+        print(f"warning: the text says nothing of present traffic: {error}", file=sys.stderr)
+        return None
 
 
 def _named(root: Path, app: str) -> set[str]:

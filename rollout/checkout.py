@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,13 +14,12 @@ from rollout import check, propose
 from rollout import release as releases
 from rollout.check import Tree
 from rollout.errors import BadInput
-from rollout.follow import HISTORY
 from rollout.git import Repo, open_here
 from rollout.history import History
 from rollout.prometheus import Prometheus
 from rollout.release import Key, Release, Toggle
 from rollout.render import kustomize, render
-from rollout.samples import LOOKBACK, WIDTH
+from rollout.services import traffic_of
 
 _RENDERED = ("overlays", "apps", "base")
 _READ = ("overlays", "apps", "argocd")
@@ -55,15 +53,11 @@ def run(root: Path, base: str | None, prometheus: Prometheus | None, *, as_json:
 
 def _quiet(tree: Tree, prometheus: Prometheus) -> list[str]:
     """What plans cannot show at the traffic of the last half hour."""
-    until = time.time() // WIDTH * WIDTH
-    begin = until - HISTORY
     versions = {}
     for key, release in _readable((key, tree.release_texts(key)) for key in tree.release_keys()).items():
         versions[key] = (release.model if release.toggle is Toggle.AT_REST else release.stable).version
-    readings = prometheus.read(versions, {}, begin - LOOKBACK, until, WIDTH)
-    pieces = ((one.after, one.until, one.found) for one in readings)
     found = []
-    for key, traffic in propose.measured(pieces, versions, begin, until, WIDTH).items():
+    for key, traffic in traffic_of(prometheus, versions).items():
         plan = check.plan_of(tree, key)
         found += [f"{key}: {text}" for text in propose.warnings(plan, traffic)] if plan else []
     return found

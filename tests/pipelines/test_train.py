@@ -141,7 +141,8 @@ def test_no_champion_exits_with_1_says_by_how_much_and_leaves_nothing(desk):
     assert " is not above 0.99, by 0.2" in done.stdout.splitlines()[-1]
     assert (desk.report()["champion"], desk.published(), set(desk.branches())) == (None, [], {"main"})
     assert desk.report()["status"] == "no champion"
-    assert not (desk.path / "out/registry").exists()
+    assert registered(desk) == []
+    assert desk.run("runs", "credit").stdout == "credit: 1 runs: 1 no champion; pipeline success rate 100%\n"
 
 
 def test_a_registry_that_is_down_stops_before_the_branch_and_a_second_run_finishes(trained):
