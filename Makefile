@@ -13,10 +13,12 @@ setup: ## install everything, pinned, into .venv and .cache; leaves .venv/bin/ro
 
 .PHONY: demo
 demo: setup ## the whole story on this machine: promoted, aborted, rolled back, by commits; leaves out/demo/report.html
+	@./setup.sh pipelines
 	@$(PY) -m lab demo
 
 .PHONY: lab
 lab: setup ## leave the lab running, with things to try
+	@./setup.sh pipelines
 	@$(PY) -m lab up
 
 .PHONY: train

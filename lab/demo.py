@@ -1,7 +1,8 @@
 """The story, for real: a good version walks to 100 %, a bad one is aborted, the good one's pull request is reverted.
 
 Every chapter ends with what must have happened, read from git and from what clients were really served. Exit code 0
-means that all of it did. What is left in out/demo/: report.html, report.json, repo.git, logs/.
+means that all of it did. What is left in out/demo/: report.html, report.json, repo.git, models/, logs/, and train/ with the
+pull requests' texts and cards.
 """
 
 import asyncio
@@ -9,37 +10,41 @@ import itertools
 import shutil
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
-from lab import models, report
+from lab import models, pipeline, report
 from lab.narrate import Narrator, say
 from lab.people import AUTHOR
 from lab.processes import LabError
 from lab.render import command, git
-from lab.setting import APPS, PLAN, RATE, VERSIONS, Demo
+from lab.setting import APPS, GATES, LATER, PLAN, RATE, VERSIONS, Demo
 from lab.story import Commit, Seconds, folder, need, now, walk
 from lab.world import BRANCH, World
 
 
 async def first_versions(demo: Demo) -> None:
-    """Train, commit version 1 and the plan, serve."""
+    """Train and commit version 1, have the pipeline propose version 2, serve."""
     world = demo.world
     train = asyncio.create_task(models.train_all(VERSIONS, world.store, world.keys))
     questions = {app: await models.questions(app) for app in APPS}
-    for found in await train:
-        demo.trained[found.wanted.app, found.wanted.version] = found
-        how = "kept from an earlier run" if found.cached else f"trained in {found.seconds:.0f} s"
-        what = f"{found.metric} {found.value:.4f}, {found.rows} rows ({found.data} data), sha256 {found.sha256[:12]}"
-        say(f"   {found.wanted.app} {found.wanted.version}: {how}; {what}")
-    demo.base = await world.people.commit(
-        "The demo's pace: prod's dwells in seconds", {"overlays/prod/common/rollout.yaml": PLAN}
-    )
+    told(demo, await train)
+    gates = {
+        path: (world.people.folder / path).read_text().replace(*GATES) for path in (f"apps/{app}/gates.yaml" for app in APPS)
+    }
+    pace = {"overlays/prod/common/rollout.yaml": PLAN, **gates}
+    demo.base = await world.people.commit("The demo's pace: prod's dwells in seconds, a gate for a busy machine", pace)
     files = models.signing_keys(world.people.folder, world.keys, ("prod",))
     for app in APPS:
         for name in ("model", "stable"):
             path = f"{folder(app)}/{name}.yaml"
             files[path] = models.named((world.people.folder / path).read_text(), demo.trained[app, "1"])
     demo.base = await world.people.commit("The models that were trained here: version 1 of every app", files)
+    say("   python -m pipelines train: both learners, judged, signed, published, registered, proposed; for each app")
+    for app, bots in (await pipeline.propose_all(world, {app: demo.trained[app, "1"].metric for app in APPS})).items():
+        demo.proposed[app, bots.trained.wanted.version] = bots
+        told(demo, [bots.trained])
+    told(demo, await models.train_all(LATER, world.store, world.keys))
     world.serve()
     await world.healthy(*(f"{app}-prod" for app in APPS), within=90)
     await world.prometheus.scraping()
@@ -48,6 +53,15 @@ async def first_versions(demo: Demo) -> None:
     await world.start_controller()
     for app in APPS:
         await demo.at_rest(app, "1", 30)
+
+
+def told(demo: Demo, trained: Iterable[models.Trained]) -> None:
+    """Say what was trained, and remember it."""
+    for found in trained:
+        demo.trained[found.wanted.app, found.wanted.version] = found
+        how = "kept from an earlier run" if found.cached else f"trained in {found.seconds:.0f} s"
+        what = f"{found.metric} {found.value:.4f}, {found.rows} rows ({found.data} data), sha256 {found.sha256[:12]}"
+        say(f"   {found.wanted.app} {found.wanted.version}: {how}; {what}")
 
 
 async def good_versions(demo: Demo) -> None:
@@ -126,6 +140,9 @@ async def audited(demo: Demo) -> None:
     _, words, _ = await command(rollout, "audit", "--repo", str(demo.world.remote))
     for line in words.strip().splitlines()[-3:]:
         say(f"   {line}")
+    _, delivery, _ = await command(rollout, "dora", "--repo", str(demo.world.remote))
+    demo.delivery = "\n".join([delivery.strip(), "", *(f"{one.runs}." for one in demo.proposed.values())])
+    say(f"   rollout dora:\n{delivery.rstrip()}")
 
 
 async def nothing_lost(demo: Demo) -> None:

@@ -81,6 +81,16 @@ class People:
 
         return await self._push(change)
 
+    async def merge(self, branch: str, title: str, number: int, text: str) -> str:
+        """Merge a branch of the remote by squash, with the pull request's text as the commit's; the commit on the main branch."""
+
+        async def change() -> None:
+            await git("fetch", "-q", "origin", branch, cwd=self.folder)
+            await git("merge", "-q", "--squash", "FETCH_HEAD", cwd=self.folder)
+            await git(*AUTHOR, "commit", "-q", "-m", f"{title} (#{number})", "-m", text, cwd=self.folder)
+
+        return await self._push(change)
+
     async def revert(self, commit: str) -> str:
         """Plain `git revert`, pushed."""
 

@@ -61,12 +61,17 @@ def figures(report: dict[str, Any]) -> str:
     return "\n".join([*rows, "", told])
 
 
+def delivery(report: dict[str, Any]) -> str:
+    """The DORA figures of the demo's commits, and how the pipeline's runs ended."""
+    return str(report["delivery"])
+
+
 def times(seconds: dict[str, float]) -> str:
     """What the stories on a real control plane measured."""
     return "\n".join(["| | seconds |", "|---|---:|", *(f"| {what} | {took:.1f} |" for what, took in sorted(seconds.items()))])
 
 
-BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {"walk": walk, "diffs": diffs, "figures": figures}
+BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {"walk": walk, "diffs": diffs, "figures": figures, "delivery": delivery}
 
 
 def filled(text: str, block: str, content: str) -> str:

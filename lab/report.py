@@ -69,6 +69,7 @@ def _facts(demo: Demo, failure: str, logs: dict[str, list[Commit]], clients: dic
         "releases": {app: [_commit(commit) for commit in commits] for app, commits in logs.items()},
         "pull_requests": demo.starts,
         "audit": demo.audit,
+        "delivery": demo.delivery,
         "stand_ins": STAND_INS,
         "tools": tools.versions(),
         "machine": {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()},
