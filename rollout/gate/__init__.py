@@ -20,6 +20,15 @@ randomness.
 | dispersion.py | errors come in clumps: by how much                                         |
 | sentence.py   | verdicts in words and numbers                                              |
 | power.py      | what a step can show at a service's traffic; decides nothing               |
+
+Model gates, in the same frame; no controller asks them yet:
+
+| file           | what it knows                                                             |
+|----------------|---------------------------------------------------------------------------|
+| watch.py       | one wealth against 1/alpha, and the bet on outcomes of two arms           |
+| predictions.py | the distribution of predictions, canary against stable                    |
+| mirrored.py    | disagreement on mirrored requests                                         |
+| labels.py      | labels that come later, joined by request id                              |
 """
 
 from __future__ import annotations

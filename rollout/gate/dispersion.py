@@ -8,7 +8,8 @@
    the worst 1 %: an outage has two edges, and they are no clumps.
 3. phi of a width = (sum D + prior) / (sum V + prior), and only when sum D is significantly above sum V. phi = the
    largest, within [1, phi_max]: a canary cannot buy tolerance without limit by erring in bursts.
-4. It is used for the next batch only (predictable). Dividing a log factor by phi >= 1 keeps its expectation at most 1
+4. Counts over bins: the same with Pearson's statistic of the two batches, whose mean is bins - 1, at a width of one batch.
+5. It is used for the next batch only (predictable). Dividing a log factor by phi >= 1 keeps its expectation at most 1
    (Jensen).
 
 | level | block | pair closes every |
@@ -57,8 +58,21 @@ class Dispersion(NamedTuple):
     phi: float
 
 
+class Spread(NamedTuple):
+    """Rule 4: `waiting` is a batch's counts that wait for their neighbours."""
+
+    waiting: tuple[int, ...] | None
+    sums: Sums
+
+    @property
+    def phi(self) -> float:
+        """What this says now, >= 1."""
+        return self.sums.phi
+
+
 LEVELS = max(WIDTHS) + 1
 NOTHING = Sums(0.0, 0.0, 0.0, 0, (), 1.0)
+CALM = Spread(None, NOTHING)
 NEW = Dispersion((None,) * LEVELS, (NOTHING,) * len(WIDTHS), 1.0)
 
 
@@ -89,14 +103,36 @@ def watched(known: Dispersion, events: int, requests: int, rules: Rules) -> Disp
     return Dispersion(tuple(queue), tuple(changed), max([s.phi for s in changed]))
 
 
+def spread(known: Spread, counts: tuple[int, ...], rules: Rules) -> Spread:
+    """Take in the next batch of one arm, counts per bin; one without any count is passed over."""
+    n = sum(counts)
+    if not n:
+        return known
+    if known.waiting is None:
+        return Spread(counts, known.sums)
+    every = n + sum(known.waiting)
+    u = 1 - n / every
+    pairs = [(one, one + two) for one, two in zip(known.waiting, counts, strict=True) if one + two]
+    if len(pairs) == 1:
+        return Spread(None, known.sums)
+    pearson = sum((one - u * total) ** 2 / total for one, total in pairs) / (u * (1 - u)) * (every - 1) / every
+    free = len(pairs) - 1.0
+    return Spread(None, _summed(known.sums, pearson, free, 2 * free, rules))
+
+
 def _paired(sums: Sums, one: Block, two: Block, rules: Rules) -> Sums:
     """Rule 1, and what follows. Events imply requests, so n1 + n2 > 0."""
-    d, v, q, pairs, worst, _ = sums
     total = one[0] + two[0]
     u = one[1] / (one[1] + two[1])
     dd = (one[0] - u * total) ** 2
     vv = total * u * (1 - u)
     qq = max(0.0, 2 * vv * vv + vv * (1 - 6 * u * (1 - u)))
+    return _summed(sums, dd, vv, qq, rules)
+
+
+def _summed(sums: Sums, dd: float, vv: float, qq: float, rules: Rules) -> Sums:
+    """With one more pair."""
+    d, v, q, pairs, worst, _ = sums
     d, v, q, pairs = d + dd, v + vv, q + qq, pairs + 1
     if len(worst) < KEPT or dd - vv > worst[-1][0]:
         worst = tuple(sorted((*worst, (dd - vv, dd, vv, qq)), reverse=True)[:KEPT])

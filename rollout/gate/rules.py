@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rollout.plan import Gates
 
 GRID = tuple(1.8 * 1.6**j for j in range(9))  # alternatives, as multiples of the tolerated ratio: 1.8 to 77
@@ -18,6 +20,8 @@ FLOOR_GRID = (2.0, 6.0, 20.0, 60.0, 199.0)  # alternatives of the floor test, as
 CEILING_GRID = (1.5, 2.5, 5.0, 10.0)  # alternatives of the ceiling test, as multiples of the ceiling
 SHARE_GRID = (0.02, 0.2, 0.5)  # dead, nearly dead, half of the least share that is tolerated
 SAFETY_GRID = (0.03, 0.1, 0.2, 0.35, 0.5, 0.7)  # canary's rate, as multiples of the rate that would not be safe
+MIRRORED_GRID = (1.3, 2.0, 4.0, 10.0)  # alternatives of disagreement, as multiples of what is tolerated
+LABELS_GRID = (1.2, 1.5, 2.0, 3.0, 6.0)  # alternatives of wrong predictions, as multiples of the tolerated ratio
 WIDTHS = (0, 2, 4)  # dispersion is looked at over 2**level batches: 1, 4 and 16 (16 matters when batches last a second)
 BIG = 1e30  # wealth stops growing here, so that no infinity leaves the gate (lowers only)
 STEEP = 60.0  # no log gain above this enters exp() (lowers only)
@@ -27,6 +31,7 @@ WEIGHT_ERRORS = 0.7  # the lion's share: errors are what canaries fail by
 WEIGHT_CEILING = 0.1
 WEIGHT_LATENCY = 0.1
 WEIGHT_SHARE = 0.1
+WEIGHTS_MODEL = {"predictions": 0.1, "mirrored": 0.1, "labels": 0.1}  # each judges one way in which models go wrong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +71,8 @@ class Rules:
     safety_cap: float = 20.0  # safety wealth is kept up to this multiple of its threshold: safe long ago is not safe now
     calm: float = 2.0  # no canary is safe while a harm e-value is at or above this
     silent: float = 10.0  # canary requests expected since its last one, from which on "safe" is stale (after `blind` seconds)
+    bin_prior: float = 20.0  # predictions per bin that learned ratios of frequencies are shrunk to 1 by
+    lately: float = 600.0  # seconds, time constant of the ratios seen lately
     blind: float = 60.0  # seconds without both arms' data, or without a canary request, from which on "safe" is stale
 
 
@@ -96,3 +103,22 @@ def thresholds(gates: Gates) -> Thresholds:
     return Thresholds(
         unit / WEIGHT_ERRORS, unit / WEIGHT_CEILING, unit / WEIGHT_LATENCY, unit / WEIGHT_SHARE, 1 / gates.safety_alpha
     )
+
+
+def slices(gates: Gates, model: Iterable[str]) -> dict[str, float]:
+    """1/alpha of each model gate named in `model` and of every harm test that is on, alpha being split over all of them.
+
+    Raises ValueError for a name that is none of predictions, mirrored, labels.
+    """
+    names = list(dict.fromkeys(model))
+    for name in names:
+        if name not in WEIGHTS_MODEL:
+            raise ValueError(f"{name!r} is no model gate; {', '.join(WEIGHTS_MODEL)} would be right")
+    weights = {"errors": WEIGHT_ERRORS, "share": WEIGHT_SHARE}
+    if gates.ceiling is not None:
+        weights["ceiling"] = WEIGHT_CEILING
+    if gates.latency_budget is not None:
+        weights["latency"] = WEIGHT_LATENCY
+    weights |= {name: WEIGHTS_MODEL[name] for name in names}
+    unit = sum(weights.values()) / gates.alpha
+    return {name: unit / weight for name, weight in weights.items()}

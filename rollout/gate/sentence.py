@@ -5,6 +5,12 @@
 | harmful      | canary 31 of 1 204 requests failed (2.57 %), stable 12 of 22 981 (0.05 %): harm e-value 4.1e+03 >= 129       |
 | safe         | ... safety e-value 31 >= 20: below 2.5 x stable's rate + 2 %                                                 |
 | metrics down | the metrics backend does not answer: hold ...                                                                |
+
+| model gate   | sentence                                                                                                     |
+|--------------|--------------------------------------------------------------------------------------------------------------|
+| predictions  | canary 60 of 99 predictions in bin 3 (60.6 %), stable 180 of 900 (20.0 %): prediction e-value 1.4e+03 >= 1200 |
+| mirrored     | canary disagreed with stable on 60 of 900 mirrored requests (6.67 %), tolerated 2.00 %: disagreement ...     |
+| labels       | canary wrong in 60 of 300 labelled predictions (20.0 %), stable in 600 of 6 000 (10.0 %): label e-value ...  |
 """
 
 from __future__ import annotations
@@ -16,6 +22,9 @@ from rollout.gate.values import Arm, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rollout.gate.labels import Labels
+    from rollout.gate.mirrored import Mirrored
+    from rollout.gate.predictions import Predictions
     from rollout.gate.values import Evidence
 
 STALE = {
@@ -102,6 +111,48 @@ def _sum(arms: Iterable[Arm]) -> Arm:
 def _limit(e: Evidence) -> str:
     ratio, floor = e.safe_limit
     return f"below {number(ratio)} x stable's rate + {percent(floor)}"
+
+
+def predictions(state: Predictions, need: float) -> str:
+    """The sentence of the predictions' distribution; `need` is 1/alpha of its part. Names the bin that differs most."""
+    canary, stable = sum(state.canary), sum(state.stable)
+    if not canary or not stable:
+        return f"no prediction of {'the canary' if stable else 'stable'} yet"
+    apart = [abs(c / canary - s / stable) for c, s in zip(state.canary, state.stable, strict=True)]
+    bin_ = apart.index(max(apart))
+    return (
+        f"canary {count(state.canary[bin_])} of {count(canary)} predictions in bin {bin_ + 1}"
+        f"{rate(state.canary[bin_], canary)}, stable {count(state.stable[bin_])} of {count(stable)}"
+        f"{rate(state.stable[bin_], stable)}: {_against('prediction', state.value, need)}"
+    )
+
+
+def mirrored(state: Mirrored, tolerated: float, need: float) -> str:
+    """The sentence of the mirrored requests; `tolerated` is a rate, `need` 1/alpha of its part."""
+    if not state.requests:
+        return "no mirrored request yet"
+    return (
+        f"canary disagreed with stable on {count(state.disagreed)} of {count(state.requests)} mirrored requests"
+        f"{rate(state.disagreed, state.requests)}, tolerated {percent(tolerated)}: "
+        f"{_against('disagreement', state.value, need)}"
+    )
+
+
+def labels(state: Labels, need: float) -> str:
+    """The sentence of the labels that came; `need` is 1/alpha of its part."""
+    canary, stable = sum(state.canary), sum(state.stable)
+    waiting = count(state.waiting)
+    if not canary or not stable:
+        return f"no label of {'the canary' if stable else 'stable'} yet; without one so far: {waiting}"
+    return (
+        f"canary wrong in {count(state.canary[0])} of {count(canary)} labelled predictions{rate(state.canary[0], canary)}, "
+        f"stable in {count(state.stable[0])} of {count(stable)}{rate(state.stable[0], stable)}: "
+        f"{_against('label', state.value, need)}; without a label so far: {waiting}"
+    )
+
+
+def _against(name: str, value: float, need: float) -> str:
+    return f"{name} e-value {number(value)} {'>=' if value >= need else '<'} {number(need)}"
 
 
 def count(n: int) -> str:
