@@ -11,6 +11,7 @@ out/bench/gate.json, docs/gate.svg, the blocks of docs/gate.md, and `goals` of R
 | healthy, tolerated, harmful | the policies side by side                                                  |
 | ours                        | our figures with their intervals                                           |
 | rules                       | what each rule of the gate buys and costs                                  |
+| model                       | the model gates, at a tenth of the runs                                    |
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from typing import Any
 
 from bench.table import whole
 from rollout.gate import RULES
-from rollout.simulate import report, study
-from rollout.simulate.command import read
+from rollout.simulate import model_report, model_study, report, study
+from rollout.simulate.command import read, read_model
 from rollout.simulate.conclusions import agreement, compared, concluded, differs, exceptions, fair, table
 from rollout.simulate.policies import POLICIES, Fast, Ours, Policy, Start
 from rollout.simulate.scenario import Scenario
@@ -89,6 +90,7 @@ def main() -> None:
     telling = [scenario for scenario in scenarios if scenario.name in TELLING]
     fewer = max(1, chosen.runs // 2)
     rules = _rows(telling, OFF, fewer, chosen.seed, "ours")
+    judged = _model(max(1, chosen.runs // 10), chosen.seed)
     rich = {scenario.name for scenario in scenarios if scenario.rate >= 5}
     pairs = compared(concluded(first, rich), concluded(second, rich))
     made = (len(first) + len(second)) * chosen.runs + len(rules) * fewer
@@ -102,15 +104,21 @@ def main() -> None:
     figures = {"rows": first, "second": second, "rules": rules}
     facts = {"about": told, "seeds": [chosen.seed, chosen.seed + 1], "others": fair(first), "conclusions": pairs}
     plain = {name: [report.plain(row) for row in rows] for name, rows in figures.items()}
+    plain["model"] = [model_report.plain(row) for row in judged]
     (OUT / "gate.json").write_text(json.dumps(facts | plain, indent=1) + "\n")
     report.plot(first, PICTURE)
-    _write(PAGE, blocks(first, rules, told, checked))
+    _write(PAGE, blocks(first, rules, told, checked) | {"model": model_report.page(judged)})
     _write(FRONT, {"goals": checked["table"]})
 
 
 def _rows(scenarios: Sequence[Scenario], policies: Policies, runs: int, seed: int, stream: str = "") -> list[Row]:
     print(f"\nseed {seed}\n{report.head()}")
     return study.table(scenarios, policies, runs, seed, lambda row: print(report.line(row), flush=True), stream)
+
+
+def _model(runs: int, seed: int) -> list[model_study.ModelRow]:
+    print(f"\nseed {seed}\n{model_report.head()}")
+    return model_study.table(read_model(None), runs, seed, lambda row: print(model_report.line(row), flush=True))
 
 
 def _took(began: float) -> str:

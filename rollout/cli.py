@@ -195,6 +195,7 @@ def _proposal(plan: argparse.ArgumentParser) -> None:
 
 def _study(simulate: argparse.ArgumentParser) -> None:
     simulate.add_argument("--scenarios", type=Path, metavar="FILE", help="scenarios (default: the published ones)")
+    simulate.add_argument("--model", action="store_true", help="the model gates instead: predictions, mirrored requests, labels")
     simulate.add_argument("--policies", metavar="A,B", help="only these, such as ours,flagger (default: all)")
     simulate.add_argument("--runs", type=int, default=1000, metavar="N", help="rollouts per scenario and policy (default: 1000)")
     simulate.add_argument("--seed", type=int, default=1, metavar="S", help="another seed, other draws (default: 1)")

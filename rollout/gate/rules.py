@@ -71,6 +71,7 @@ class Rules:
     safety_cap: float = 20.0  # safety wealth is kept up to this multiple of its threshold: safe long ago is not safe now
     calm: float = 2.0  # no canary is safe while a harm e-value is at or above this
     silent: float = 10.0  # canary requests expected since its last one, from which on "safe" is stale (after `blind` seconds)
+    model_cap: float = 4.0  # the most that a model gate may multiply by in one batch: a client that asks again is one event
     bin_prior: float = 20.0  # predictions per bin that learned ratios of frequencies are shrunk to 1 by
     lately: float = 600.0  # seconds, time constant of the ratios seen lately
     blind: float = 60.0  # seconds without both arms' data, or without a canary request, from which on "safe" is stale

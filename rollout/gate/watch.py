@@ -3,7 +3,7 @@
 predictions.py, mirrored.py and labels.py judge the model, not the service. Each is a supermartingale under its own
 null, has its own part of alpha (rules.py, `slices`), and may be looked at after every batch.
 
-1. A watch is a mixture of bets over start times, as in wealth.py; a batch multiplies a bet by at most `cap`. `highest`
+1. A watch is a mixture of bets over start times, as in wealth.py; a batch multiplies a bet by at most 4. `highest`
    is the most it ever was: an alarm that was due stays due.
 2. In a batch the canary has n_c outcomes and stable n_s, W = n_c/(n_c + n_s); bin b has c_b of the one and s_b of the
    other. A bet on ratios r_b of frequencies, canary to stable, multiplies by the product over bins of (q_b/q0)^c_b
@@ -48,7 +48,7 @@ def begun(size: int, rules: Rules) -> Watch:
 def grown(watch: Watch, gains: Sequence[float] | None, step: int, seconds: float, rules: Rules) -> Watch:
     """Take in one batch's log gains, one per bet; None = nothing was learnt. `step` is the plan's index, from 0."""
     clock = tick(watch.clock, step, seconds, rules)
-    most = log(rules.cap)
+    most = log(rules.model_cap)
     bets = grow(watch.bets, gains and [min(most, gain) for gain in gains], Moment(clock, False, seconds, rules))
     return Watch(clock, bets, max(watch.highest, bets.value))
 

@@ -27,12 +27,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from rollout.document import Fields, head, kind_of, load, one_of
-from rollout.errors import BadInput
 from rollout.plan import seconds
 
+T = TypeVar("T")
 TRUTHS = ("same", "tolerated", "worse")
 
 
@@ -98,20 +98,26 @@ class Scenario:
 
 def parse(text: str, where: str) -> tuple[Scenario, ...]:
     """Read a file of scenarios; raise BadInput naming the file, the scenario, the field, and what would be right."""
+    return tuple(scenario for _, scenario in listed(text, where, "Scenarios", _scenario))
+
+
+def listed(text: str, where: str, kind: str, make: Callable[[str, Fields], T]) -> list[tuple[str, T]]:
+    """Read a file of this kind; `make` reads one of its scenarios, whose name is taken already and stands once."""
     top = Fields(load(text, where), where)
-    head(top, "Scenarios")
+    head(top, kind)
     found = top.take("scenarios", _list)
     top.done()
-    scenarios = tuple(_scenario(Fields(item, where, (f"scenarios[{i}]",))) for i, item in enumerate(found))
-    names = [scenario.name for scenario in scenarios]
-    for place, name in enumerate(names):
-        if name in names[:place]:
-            raise BadInput(where, f"scenarios[{place}].name", f"is {name!r}, which stands twice")
-    return scenarios
+    scenarios: dict[str, T] = {}
+    for place, item in enumerate(found):
+        fields = Fields(item, where, (f"scenarios[{place}]",))
+        name = fields.take("name", _text)
+        if name in scenarios:
+            raise fields.error("name", f"is {name!r}, which stands twice")
+        scenarios[name] = make(name, fields)
+    return list(scenarios.items())
 
 
-def _scenario(fields: Fields) -> Scenario:
-    name = fields.take("name", _text)
+def _scenario(name: str, fields: Fields) -> Scenario:
     traffic, canary, gaps = fields.inside("load"), fields.inside("canary"), fields.inside("gaps")
     if canary.has("ratio") and canary.has("errors"):
         raise canary.error("errors", "stands beside ratio; one of them would be right")

@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 from itertools import permutations, product
 from math import comb, factorial, isclose, isfinite, log, prod
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -19,8 +20,8 @@ from rollout.gate.predictions import Predicted
 from rollout.gate.rules import slices
 from rollout.plan import Gates
 
-TIGHT = replace(RULES, cap=1.5, bin_prior=0.5, lately=30.0)  # so eager that a few predictions move the bets, and so tight
-EAGER = replace(TIGHT, cap=1e9)
+TIGHT = replace(RULES, model_cap=1.5, bin_prior=0.5, lately=30.0)  # so eager that a few predictions move the bets, and so tight
+EAGER = replace(TIGHT, model_cap=1e9)
 CLUMPS = [(50, 0, 0), (0, 50, 0)] * 60
 
 
@@ -189,7 +190,7 @@ def test_the_first_batch_never_says_anything_of_predictions_as_the_bets_were_cho
 def test_mirrored_by_hand():
     """One batch, tolerated 10 %, 3 of 4 disagree: the mean over p1 = 0.13, 0.2, 0.4 and 0.55, 0.7 of the mass being out."""
     each = [(p / 0.1) ** 3 * ((1 - p) / 0.9) for p in (0.13, 0.2, 0.4, 0.55)]
-    capped = sum(min(12.0, x) for x in each) / 4
+    capped = sum(min(4.0, x) for x in each) / 4
     out = 0.7 + 0.2 * 15 / 3600
     state = mirrored.observe(mirrored.begin(), Compared(15.0, 0, 4, 3), 0.1)
     assert isclose(state.value, out * capped + 1 - out)
@@ -235,12 +236,12 @@ def test_clients_that_ask_five_times_are_measured_and_divided_out():
 
 def test_one_batch_of_predictions_is_one_event():
     state = predictions.observe(predictions.begin(2), Predicted(15.0, 0, (900, 0), (0, 50)))
-    assert predictions.observe(state, Predicted(15.0, 0, (900, 0), (0, 50))).value <= RULES.cap
+    assert predictions.observe(state, Predicted(15.0, 0, (900, 0), (0, 50))).value <= RULES.model_cap
 
 
 def test_an_alarm_that_was_due_stays_due():
     state = mirrored.begin()
-    for k in (40, 40, 40, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0):
+    for k in (40,) * 6 + (0,) * 60:
         state = mirrored.observe(state, Compared(60.0, 0, 40, k), 0.02)
     assert state.watch.bets.value < 100 <= state.value
 
@@ -248,7 +249,8 @@ def test_an_alarm_that_was_due_stays_due():
 def test_a_batch_without_mirrored_requests_says_nothing():
     state = mirrored.observe(mirrored.begin(), Compared(60.0, 0, 40, 4), 0.02)
     after = mirrored.observe(state, Compared(60.0, 0, 0, 0), 0.02)
-    assert (after.value, after.requests, after.seen) == (state.value, 40, state.seen)
+    assert (after.requests, after.disagreed, after.seen) == (40, 4, state.seen)
+    assert isclose(after.watch.bets.value, state.watch.bets.value)
 
 
 def test_mirrored_retries_are_measured():
@@ -319,6 +321,22 @@ def test_the_sentence_of_mirrored_requests():
     said = sentence.mirrored(state, 0.02, 1200.0)
     counts = "canary disagreed with stable on 20 of 1 000 mirrored requests (2.00 %)"
     assert said == f"{counts}, tolerated 2.00 %: disagreement e-value 1 < 1.2e+03"
+
+
+def test_the_page_shows_the_sentences_as_they_are():
+    told = predictions.begin(3)
+    told = told._replace(stable=(13680, 6801, 2319), canary=(480, 346, 374), watch=told.watch._replace(highest=1401.0))
+    late = labels.begin()
+    late = late._replace(stable=(600, 5400), canary=(60, 240), watch=late.watch._replace(highest=1333.0))
+    late = late._replace(known={str(i): (0, Prediction(str(i), False, 0)) for i in range(12)})
+    compared = mirrored.observe(mirrored.begin(), Compared(60.0, 0, 1000, 20), 0.02)
+    page = (Path(__file__).parents[2] / "docs" / "gate.md").read_text()
+    for said in (
+        sentence.predictions(told, 1200.0),
+        sentence.mirrored(compared, 0.02, 1200.0),
+        sentence.labels(late, 1200.0),
+    ):
+        assert f"\n    {said}\n" in page
 
 
 def test_alpha_is_split_over_all_that_is_on():
