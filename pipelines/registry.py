@@ -60,7 +60,8 @@ def client(folder: Path) -> Any:
     import mlflow  # noqa: PLC0415  # seconds to import
 
     folder.mkdir(parents=True, exist_ok=True)
-    return mlflow.MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.resolve() / 'mlflow.db'}")
+    server = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.resolve() / 'mlflow.db'}"
+    return mlflow.MlflowClient(server, registry_uri=server)  # whatever else this process has told MLflow
 
 
 def register(to: Any, entry: Entry, folder: Path) -> str:

@@ -56,12 +56,16 @@ def test_touched_by(path, found):
     assert [str(key) for key in touched([path], KEYS)] == found
 
 
-def test_a_step_is_two_lines_of_the_render_and_one_sentence(at):
+def test_a_step_is_its_traffic_in_the_render_and_one_sentence(at):
     answer = at("stepped").rollout("diff")
     assert answer.code == 0
     head, *lines = answer.out.splitlines()
     assert head == "credit in prod: canary 8: 0 % -> 5 % of traffic"
     assert [line for line in lines if line[0] in "+-"] == [
+        "-    rollout/canary: 8 at 0 %",
+        "-    rollout/stable: 7 at 100 %",
+        "+    rollout/canary: 8 at 5 %",
+        "+    rollout/stable: 7 at 95 %",
         "-    traffic: 100",
         "+    traffic: 95",
         "-    traffic: 0",
