@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from math import inf, isfinite, nan
 from typing import Any
 
+from model.features import Vector
 from model.table import Column, Table, Value
 
 os.environ.setdefault("DO_NOT_TRACK", "1")  # Evidently's server counts its users; nothing here does
@@ -39,7 +40,7 @@ def cell(column: Column, value: Value) -> str | float | None:
     return float(value) if number and (column.allows(value) or not column.low <= float(value) <= column.high) else inf
 
 
-def dataset(table: Table, columns: Sequence[Column], **more: Sequence[float]) -> Any:
+def dataset(table: Table, columns: Sequence[Column], **more: Sequence[float] | Vector) -> Any:
     """The same as Evidently's Dataset, with `more` numerical columns."""
     from evidently import DataDefinition, Dataset  # noqa: PLC0415  # ten seconds of imports
 

@@ -1,12 +1,14 @@
 """The command line of the pipelines: from rows to a pull request's branch.
 
-Exit codes: 0 done; 1 an honest "no" (no version passed its gates); 2 bad input, or refused by the rules of releases.
+Exit codes: 0 done; 1 an honest "no" (no version passed its gates, a field has drifted); 2 bad input, or refused by the rules of
+releases.
 """
 
 import argparse
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,6 +82,15 @@ def parser() -> argparse.ArgumentParser:
     for name in tracing.ASKED:
         trace.add_argument(f"--{name}", metavar=name[0].upper(), help=f"only what has this {name}")
     trace.add_argument("--json", action="store_true", help="for machines")
+    drift = commands.add_parser(
+        "drift", help="compare what is asked with what a version learned from; 1 when a field has drifted"
+    )
+    drift.add_argument("app", help=f"one of {', '.join(NAMES)}")
+    drift.add_argument("requests", type=Path, help="requests, one per line, as `python -m model rows` prints them")
+    drift.add_argument("--env", default="dev", help="whose version (default dev)")
+    drift.add_argument("--reference", type=Path, metavar="FILE", help="or this features.parquet")
+    drift.add_argument("--out", type=Path, default=Path("out/drift.html"), metavar="FILE", help="Evidently's report")
+    drift.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
     learn = commands.add_parser("learn", help="one step: train one version by one learner; print the megabytes it took")
     for name in ("app", "learner"):
         learn.add_argument(name)
@@ -165,6 +176,28 @@ def _learn(options: argparse.Namespace) -> int:
     return 0
 
 
+def _drift(options: argparse.Namespace) -> int:
+    app = find(options.app)
+    with tempfile.TemporaryDirectory() as folder:
+        there = (options.reference, "") if options.reference else _learned_from(options, app.name, Path(folder))
+        if there[0] is None:
+            raise BadInput(there[1])
+        found = steps.drift(app.name, options.requests, there[0], options.out)
+    far = [one for one in found.fields if one.drifted]
+    if options.json:
+        indices = {one.name: one.index for one in found.fields}
+        print(json.dumps({"rows": found.rows, "refused": found.refused, "drifted": [one.name for one in far], "index": indices}))
+    else:
+        print(f"{found.rows:,} rows compared, {found.refused:,} that break the schema left out; report: {options.out}")
+        print("\n".join(f"{one.name}: has drifted, index {one.index:.2f}" for one in far) or "no field has drifted")
+    return 1 if far else 0
+
+
+def _learned_from(options: argparse.Namespace, app: str, into: Path) -> tuple[Path | None, str]:
+    now = run.release(Path.cwd(), parse_key(f"{options.env}/{app}"), "HEAD")
+    return registry.reference(Path.cwd() / registry.FOLDER, app, now.version, now.sha256, into)
+
+
 def _aliases(options: argparse.Namespace) -> int:
     app, root = find(options.app), Path.cwd()
     envs = sorted(path.parts[-3] for path in root.glob(f"overlays/*/{app.name}/release"))
@@ -248,6 +281,7 @@ COMMANDS = {
     "train": _train,
     "seed": _seed,
     "learn": _learn,
+    "drift": _drift,
     "aliases": _aliases,
     "runs": _runs,
     "trace": _trace,

@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from model import artifact, card, curve, gates, judge, parquet, store
+from model import artifact, card, curve, gates, judge, parquet, store, v2
 from model.app import App, Data, featured, find, held_out, open_model, split
 from model.app import learn as learned
+from model.drift import Drift
 from model.judge import Candidate, Stable
 from model.quarantine import sift
 from model.signature import Signer
@@ -103,6 +104,21 @@ def _sound(app: str, table: Table, where: str) -> tuple[dict[str, Any], Mapping[
     columns = (*of.columns, of.target)
     found = sift(table, columns, of.target.name, where, IDENTITY)
     return {c.name: [c.plain(table[c.name][row]) for row in found.sound] for c in columns}, found.aside
+
+
+def drift(app: str, asked: Path, reference: Path, page: Path) -> Drift:
+    """Compare requests, one per line, with the rows of a features file; leave Evidently's report."""
+    from model.drift import drift as compared  # noqa: PLC0415  # Evidently takes seconds to import
+
+    of = find(app)
+    try:
+        text = asked.read_text()
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{asked}: cannot be read ({error}); must be requests, one per line") from error
+    found = compared(of, v2.table_of(text, of, str(asked)), parquet.read(reference, of).data, str(asked))
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(found.page)
+    return found
 
 
 def features(app: str, rows: Path, out: Path) -> dict[str, Any]:
