@@ -107,7 +107,7 @@ def _validated(settings: Settings, app: App, now: ModelVersion, work: Path) -> t
 
 
 class Clock:
-    """Seconds since the last lap and since the start; and the most memory of each process that was started."""
+    """Seconds since the last lap and since the start; and the most memory of each learner's process."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -269,7 +269,7 @@ def _report(app: App, data: Data, aside: dict[str, int], outcome: Outcome, setti
         "sha256": best and best.sha256,
         "branch": outcome.branch,
         "outcome": outcome.said,
-        "seconds": clock.seconds,
+        "seconds": {**clock.seconds, "processor": round(sum(os.times()[:4]), 1)},
         "megabytes": {"pipeline": megabytes(), **clock.megabytes},
         "commit": commit_of(settings.root),
     }

@@ -33,7 +33,7 @@ def test_a_run_judges_publishes_registers_and_proposes(trained):
         "schema": "not compared",
     }
     assert (report["status"], report["data"]["quarantined"]) == ("proposed", {"ID: is there twice": 1})
-    assert list(report["seconds"]) == ["all", "evaluate", "features", "ingest", "register", "training", "validate"]
+    assert list(report["seconds"]) == ["all", "evaluate", "features", "ingest", "processor", "register", "training", "validate"]
     assert set(report["megabytes"]) == {"pipeline", "lightgbm", "xgboost"}
     assert min(report["megabytes"].values()) > 50
     assert report["data"]["rows"] == 5999
