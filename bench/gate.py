@@ -79,7 +79,7 @@ TELLING = (  # the scenarios in which a rule shows
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m bench.gate", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--runs", type=int, default=2000, help="rollouts per scenario, policy and seed (default: 2000)")
+    parser.add_argument("--runs", type=int, default=1000, help="rollouts per scenario, policy and seed (default: 1000)")
     parser.add_argument("--seed", type=int, default=1, help="the tables' seed; the next one is the second (default: 1)")
     chosen = parser.parse_args()
     began = time.monotonic()
