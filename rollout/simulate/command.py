@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rollout.errors import BadInput
+from rollout.picture import refused_early
 from rollout.simulate import model_report, model_scenario, model_study, report, scenario, study
 from rollout.simulate.model_scenario import ModelScenario
-from rollout.picture import refused_early
-from rollout.simulate import report, scenario, study
 from rollout.simulate.policies import POLICIES
 from rollout.simulate.scenario import Scenario
 
