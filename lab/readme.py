@@ -63,7 +63,11 @@ def figures(report: dict[str, Any]) -> str:
 
 def delivery(report: dict[str, Any]) -> str:
     """The DORA figures of the demo's commits, and how the pipeline's runs ended."""
-    return str(report["delivery"])
+    said = (
+        "The four DORA figures of these commits, by `rollout dora`, and how training ended, by `python -m pipelines runs`\n"
+        "(the demo aborts one version of `credit` and rolls back the other on purpose):"
+    )
+    return f"{said}\n\n{report['delivery']}"
 
 
 def times(seconds: dict[str, float]) -> str:
