@@ -12,16 +12,20 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from model import signature, store
 from model.app import NAMES, find
 from model.signature import Signer
 from model.table import BadInput
+from pipelines import bump as bumps
 from pipelines import registry, run, steps
 from pipelines import trace as tracing
 from pipelines.forge import Forge
+from pipelines.promotion import Promotion, due
+from pipelines.review import review
 from rollout import errors
-from rollout.git import GitError, open_here
+from rollout.git import GitError, Repo, open_here
 from rollout.release import parse_key
 
 EPILOG = """\
@@ -69,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
     request.add_argument("--branch", metavar="B", help="or this branch")
     request.add_argument("--text", type=Path, required=True, metavar="FILE", help="the pull request's text")
     request.add_argument("--base", default="main", help="the branch it is for (default main)")
+    _forge(commands)
     aliases = commands.add_parser("aliases", help="let the registry's stable-<env> follow what git says")
     aliases.add_argument("app", help=f"one of {', '.join(NAMES)}")
     runs = commands.add_parser("runs", help="how the runs of `train` ended, and the part of them that did their work")
@@ -98,6 +103,24 @@ def parser() -> argparse.ArgumentParser:
         learn.add_argument(name, type=Path)
     learn.add_argument("--seed", type=int, default=1)
     return top
+
+
+def _forge(commands: Any) -> None:
+    comment = commands.add_parser("comment", help="comment under a pull request, or replace what was said there before")
+    comment.add_argument("--pull-request", type=int, required=True, metavar="N", help="its number")
+    comment.add_argument("--text", type=Path, required=True, metavar="FILE", help="the comment's text")
+    comment.add_argument("--marker", default="review", help="which comment of ours; one pull request has one of each")
+    comment.add_argument("--author", default="github-actions[bot]", metavar="LOGIN", help="as whom (default: a workflow's token)")
+    review = commands.add_parser("review", help="what a change does to releases, and how a new version was judged, as markdown")
+    review.add_argument("range", metavar="BASE..HEAD", help="two commits")
+    due = commands.add_parser("due", help="which promotions a span of commits makes due, as a workflow's matrix")
+    due.add_argument("range", metavar="BASE..HEAD", nargs="?", help="the ends of a push")
+    due.add_argument("--promotion", nargs=3, metavar=("APP", "FROM", "TO"), help="or this one, as asked for by a person")
+    bump = commands.add_parser("bump", help="leave the branches that name a new image")
+    bump.add_argument("name", choices=bumps.NAMES, help="which image")
+    bump.add_argument("--image", required=True, metavar="I", help="its name and digest, <name>@sha256:<64 hex digits>")
+    bump.add_argument("--base", default="main", help="the branch it is for (default main)")
+    bump.add_argument("--request", action="store_true", help="and open their pull requests, or bring them up to date")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -219,11 +242,42 @@ def _request(options: argparse.Namespace) -> int:
     if not branch:
         print("no branch was left: nothing to propose")
         return 0
-    repo = open_here(Path.cwd())
+    print(_requested(open_here(Path.cwd()), branch, options.base, options.text.read_text()))
+    return 0
+
+
+def _requested(repo: Repo, branch: str, base: str, text: str) -> str:
     title = repo.run("log", "-1", "--format=%s", branch).strip()
     forge = Forge.of(os.environ)
     forge.push(repo, branch)
-    print(forge.request(branch, options.base, title, options.text.read_text()))
+    return forge.request(branch, base, title, text)
+
+
+def _comment(options: argparse.Namespace) -> int:
+    forge = Forge.of(os.environ)
+    print(forge.comment(options.pull_request, options.marker, options.text.read_text(), options.author))
+    return 0
+
+
+def _review(options: argparse.Namespace) -> int:
+    print(review(open_here(Path.cwd()), options.range), end="")
+    return 0
+
+
+def _due(options: argparse.Namespace) -> int:
+    if bool(options.range) == bool(options.promotion):
+        raise errors.BadInput("due", "", "takes either BASE..HEAD or --promotion APP FROM TO")
+    asked = [Promotion(*options.promotion)] if options.promotion else due(open_here(Path.cwd()), options.range)
+    print(f"due={json.dumps([one.plain() for one in asked])}")
+    return 0
+
+
+def _bump(options: argparse.Namespace) -> int:
+    repo = open_here(Path.cwd())
+    made, not_now = bumps.bump(repo, options.name, options.image, options.base)
+    for one in made:
+        print(_requested(repo, one.branch, options.base, one.text) if options.request else one.branch)
+    print("\n".join(not_now), end="\n" if not_now else "")
     return 0
 
 
@@ -286,6 +340,10 @@ COMMANDS = {
     "runs": _runs,
     "trace": _trace,
     "request": _request,
+    "comment": _comment,
+    "review": _review,
+    "due": _due,
+    "bump": _bump,
     "compile": _compile,
     "local": _local,
     "submit": _submit,

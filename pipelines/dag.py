@@ -16,10 +16,11 @@ A component is one call of steps.py: what a step does is there, and the same on 
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kfp import compiler, dsl, local
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Markdown, Metrics, Model, Output
 
-IMAGE = "registry.example.com/models/pipelines:0.1.0"
+IMAGE = str(yaml.safe_load(Path(__file__).with_name("image.yaml").read_text())["image"])
 COMPILED = Path(__file__).with_name("train.yaml")
 component = dsl.component(base_image=IMAGE, install_kfp_package=False)
 

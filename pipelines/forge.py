@@ -1,8 +1,9 @@
-"""The forge at the edge: a branch pushed, and one pull request for it, opened once and brought up to date after.
+"""The forge at the edge: a branch pushed, one pull request for it, one comment under it; made once, brought up to date after.
 
 | the forge answers            | then                                                                     |
 |------------------------------|--------------------------------------------------------------------------|
 | 200, an open request there   | its title and text are replaced                                          |
+| 200, our comment there       | its text is replaced: ours has the marker and is by us                   |
 | 200, none                    | one is opened                                                            |
 | 422 to that: it exists       | somebody was quicker: it is looked up again, and replaced                |
 | 401, 403, anything else      | refused in one sentence; the branch stays, and a second run finishes     |
@@ -15,6 +16,7 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import urllib3
@@ -23,6 +25,7 @@ from model.table import BadInput
 from rollout.git import GitError, Repo
 
 _SECONDS = 20.0
+_PAGE = 100
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,25 @@ class Forge:
                 raise BadInput(f"forge: {self.repository}: refuses the pull request: {_why(made)}")
         return str(self._ask("PATCH", f"/pulls/{there}", said)[1]["html_url"])
 
+    def comment(self, number: int, marker: str, text: str, author: str) -> str:
+        """Comment under a pull request, or replace what `author` said there under the same marker; return the address."""
+        said = {"body": f"{_marked(marker)}\n{text}"}
+        mine = self._mine(number, marker, author)
+        if mine is None:
+            return str(self._ask("POST", f"/issues/{number}/comments", said)[1]["html_url"])
+        return str(self._ask("PATCH", f"/issues/comments/{mine}", said)[1]["html_url"])
+
+    def _mine(self, number: int, marker: str, author: str) -> int | None:
+        """Our comment: anybody may write the marker, so whose it is counts too."""
+        for page in count(1):
+            _, found = self._ask("GET", f"/issues/{number}/comments?per_page={_PAGE}&page={page}")
+            for one in found:
+                if one["user"]["login"] == author and one["body"].startswith(_marked(marker)):
+                    return int(one["id"])
+            if len(found) < _PAGE:
+                break
+        return None
+
     def _there(self, branch: str) -> int | None:
         owner = self.repository.partition("/")[0]
         _, found = self._ask("GET", f"/pulls?state=open&head={owner}:{branch}")
@@ -86,6 +108,10 @@ class Forge:
         if answer.status == also or 200 <= answer.status < 300:
             return answer.status, json.loads(answer.data)
         raise BadInput(f"forge: {self.repository}: {_refusal(answer)}")
+
+
+def _marked(marker: str) -> str:
+    return f"<!-- rollout: {marker} -->"
 
 
 def _refusal(answer: Any) -> str:

@@ -5,7 +5,7 @@ made anew on it. Nobody's files are touched.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,15 +43,20 @@ def propose(root: Path, base: str, key: Key, model: ModelVersion, body: str = ""
         old, plan = state.release.model, desk.history.plan(key)
         change = start(desk, key, model, reopen=False)
         branch = branch_of(key, model.version)
-        tree = desk.repo
-        tree.run("add", "--", key.folder)
-        if _same(tree, branch, base):
-            return branch, Proposal(key, old, model, plan, change, _vetoes(desk, key.app))
-        known = tree.run("config", "user.email", check=False).strip()
-        who = [] if known else ["-c", "user.name=train", "-c", "user.email=train@localhost"]  # a runner has no name of its own
-        tree.run(*who, "commit", "--quiet", "-m", f"{subject(key, model.version)}\n\n{body}")
-        tree.run("branch", "--force", branch, "HEAD")
+        message = f"{subject(key, model.version)}\n\n{body}"
+        committed(desk.repo, branch, base, message, (key.folder,))
     return branch, Proposal(key, old, model, plan, change, _vetoes(desk, key.app))
+
+
+def committed(tree: Repo, branch: str, base: str, message: str, paths: Sequence[str]) -> None:
+    """Leave a branch with one commit of these paths on `base`; one that is there already is left as it is."""
+    tree.run("add", "--", *paths)
+    if _same(tree, branch, base):
+        return
+    known = tree.run("config", "user.email", check=False).strip()
+    who = [] if known else ["-c", "user.name=train", "-c", "user.email=train@localhost"]  # a runner has no name of its own
+    tree.run(*who, "commit", "--quiet", "-m", message)
+    tree.run("branch", "--force", branch, "HEAD")
 
 
 def _same(tree: Repo, branch: str, base: str) -> bool:

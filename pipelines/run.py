@@ -216,7 +216,7 @@ def _published(
     run_id = registry.register(to, replace(steps.entry(app, data, champion, uri, made), files=kept), folder)
     wanted = ModelVersion(version, uri, champion.sha256)
     others = [one for one in found if one is not champion]
-    branch, proposal = propose(settings.root, settings.base, settings.key, wanted)
+    branch, proposal = propose(settings.root, settings.base, settings.key, wanted, text.judged(data, champion, stable))
     proposal = replace(
         proposal,
         manifests=manifests(settings.root, settings.base, branch),

@@ -20,6 +20,7 @@ from rollout.gate.sentence import percent
 from rollout.plan import Plan, Step
 from rollout.release import Key, ModelVersion
 
+JUDGED = "### Gates"  # how `judged` begins
 FIRST_FLOOR = 0.02  # rollout/gate/safety.py, rule 3
 RATES = (1, 10, 100)  # requests per second, where nobody says how many there are
 
@@ -58,9 +59,7 @@ def body(app: App, data: Data, champion: Candidate, others: Sequence[Candidate],
     blocks = [
         lead(key, old.version, new.version),
         card.table(("", "version", "address", "sha256"), [_row("now", old), _row("wanted", new)]),
-        "### Gates\n\n" + card.verdicts(champion),
-        f"### Old against new, on {len(data.target) // 5:,} held-out rows, with 95 % intervals\n\n"
-        + card.figures(champion, stable),
+        judged(data, champion, stable),
         f"Learned by {champion.name} from {len(data.target):,} {data.origin} rows of {app.period}, `{data.sha256}`.",
         f"Beside it: {'; '.join(runners)}.",
         *(["Where it was made: " + ", ".join(proposal.made) + "."] if proposal.made else []),
@@ -72,6 +71,12 @@ def body(app: App, data: Data, champion: Candidate, others: Sequence[Candidate],
         "<details><summary>Groups</summary>\n\n" + card.groups(champion) + "\n\n</details>",
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+def judged(data: Data, champion: Candidate, stable: Stable) -> str:
+    """How the new version was judged: the gates, and the old one against it. The commit that proposes it says so too."""
+    rows = f"### Old against new, on {len(data.target) // 5:,} held-out rows, with 95 % intervals"
+    return f"{JUDGED}\n\n{card.verdicts(champion)}\n\n{rows}\n\n{card.figures(champion, stable)}"
 
 
 def _row(name: str, model: ModelVersion) -> tuple[str, str, str, str]:

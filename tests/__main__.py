@@ -16,8 +16,10 @@ TWO_CORES = [
 ]
 ONE_CORE = [
     ("models: trained, saved, served", pytest("tests/model")),
+    ("the images: locked installs and commands, without a container", pytest("tests/images")),
     ("the pipelines' environment", ["./setup.sh", "pipelines"]),
-    ("pipelines: from rows to a pull request; Kubeflow, MLflow, S3", [PIPELINES, "tests/pipelines"]),
+    ("actionlint: built once, into .cache", [sys.executable, "-m", "lab.actionlint"]),
+    ("pipelines: from rows to a pull request; Kubeflow, MLflow, S3; every workflow", [PIPELINES, "tests/pipelines"]),
     ("the lab: real model servers, real Envoy, real Prometheus", pytest("tests/lab")),
     ("the oracle's environment", ["./setup.sh", "oracle"]),
     ("the gate's e-values are an independent library's", [ORACLE, "tests/oracle"]),

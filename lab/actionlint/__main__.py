@@ -1,0 +1,5 @@
+"""Build actionlint."""
+
+from lab import actionlint
+
+print(actionlint.build())
