@@ -7,6 +7,7 @@ releases.
 import argparse
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -116,11 +117,21 @@ def _forge(commands: Any) -> None:
     due = commands.add_parser("due", help="which promotions a span of commits makes due, as a workflow's matrix")
     due.add_argument("range", metavar="BASE..HEAD", nargs="?", help="the ends of a push")
     due.add_argument("--promotion", nargs=3, metavar=("APP", "FROM", "TO"), help="or this one, as asked for by a person")
+    ruleset = commands.add_parser("ruleset", help="print a ruleset for the forge, with the ids of those who may bypass it")
+    ruleset.add_argument("file", type=Path, metavar="FILE", help="such as .github/rulesets/main.json")
+    ruleset.add_argument("--bypass", action="append", default=[], type=_actor, metavar="TYPE=ID", help="such as Team=12")
     bump = commands.add_parser("bump", help="leave the branches that name a new image")
     bump.add_argument("name", choices=bumps.NAMES, help="which image")
     bump.add_argument("--image", required=True, metavar="I", help="its name and digest, <name>@sha256:<64 hex digits>")
     bump.add_argument("--base", default="main", help="the branch it is for (default main)")
     bump.add_argument("--request", action="store_true", help="and open their pull requests, or bring them up to date")
+
+
+def _actor(text: str) -> dict[str, object]:
+    found = re.fullmatch(r"(Team|Integration)=(\d+)", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r}: Team=ID or Integration=ID would be right")
+    return {"actor_type": found[1], "actor_id": int(found[2]), "bypass_mode": "always"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -272,6 +283,11 @@ def _due(options: argparse.Namespace) -> int:
     return 0
 
 
+def _ruleset(options: argparse.Namespace) -> int:
+    print(json.dumps({**json.loads(options.file.read_bytes()), "bypass_actors": options.bypass}, indent=2))
+    return 0
+
+
 def _bump(options: argparse.Namespace) -> int:
     repo = open_here(Path.cwd())
     made, not_now = bumps.bump(repo, options.name, options.image, options.base)
@@ -344,6 +360,7 @@ COMMANDS = {
     "review": _review,
     "due": _due,
     "bump": _bump,
+    "ruleset": _ruleset,
     "compile": _compile,
     "local": _local,
     "submit": _submit,

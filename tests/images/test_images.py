@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 from lab import images
 from lab.images import FILES, ROOT
 from lab.processes import LabError, free_port
-from model import artifact
+from model import artifact, signature
 from model.app import find, train
 from tests.release.repository import Desk
 
@@ -137,10 +137,14 @@ def serving(built, tmp_path) -> Iterator[str]:
     venv, folder = built("model-server"), tmp_path / "models"
     app = find("credit")
     artifact.write(folder, train(app, app.load("generated")).files)
+    public = signature.make_keys(tmp_path / "keys")
+    signer = signature.Signer.of(public.with_name(signature.PRIVATE))
+    (folder / artifact.SIGNATURE).write_bytes(signer.sign(folder, "credit/1"))
     manifest = yaml.safe_load((ROOT / "base/model-server/seldondeployment.yaml").read_text())
     container = manifest["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"][0]
     ports = {name: str(free_port()) for name in ("HTTP", "GRPC", "METRICS")}
     told = {one["name"]: one["value"] for one in container["env"]}
+    told |= {"MODEL_SIGNING_KEYS": public.read_text()}
     told |= {"MODEL_SHA256": artifact.digest(folder), "MLSERVER_MODEL_URI": str(folder), "OMP_NUM_THREADS": "1"}
     told |= {f"MLSERVER_{name}_PORT": port for name, port in ports.items()}
     told |= {"MLSERVER_METRICS_DIR": str(tmp_path / "metrics")}

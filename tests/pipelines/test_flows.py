@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 import yaml
 
+from model import signature
 from rollout.release import ModelVersion, Toggle, write_toggle, write_traffic, write_version
 
 from .conftest import ENV, ROOT, write_csv
@@ -188,6 +189,7 @@ class House:
         content = yaml.safe_load((clone / f".github/workflows/{workflow}.yaml").read_text())["jobs"][job]
         runner = clone.parent / f"{clone.name}-runner"
         runner.mkdir(exist_ok=True)
+        meant = {"runner.temp": str(runner), **meant}
         told = {
             **ENV,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -244,7 +246,9 @@ def _holds(condition: str, meant: Mapping[str, str]) -> bool:
 
 EVENT = "github.event_name == '{}'"
 BOT = {"steps.token.outputs.token": "of-the-app", "github.token": "of-the-job"}
-FROM_OURS = "github.event.pull_request.head.repo.full_name == github.repository && github.event.pull_request.user.login != 'dependabot[bot]'"
+ROLE = "vars.TRAINING_ROLE != ''"
+REPOSITORY = "github.event.pull_request.head.repo.full_name == github.repository"
+FROM_OURS = f"{REPOSITORY} && github.event.pull_request.user.login != 'dependabot[bot]'"
 
 
 @pytest.fixture(scope="session")
@@ -288,11 +292,16 @@ def walk(env: str, name: str) -> list[dict[str, Any]]:
 def test_train_opens_its_pull_request_once_and_brings_it_up_to_date_the_second_time(house, rows):
     app = "inputs.app || github.event.client_payload.app || 'credit'"
     store = (house.folder / "store").as_uri()
-    meant = {**BOT, app: "credit", "vars.MODEL_STORE": store, "vars.MLFLOW_TRACKING_URI": ""} | {"vars.TRAINING_ROLE != ''": "no"}
+    keys = signature.make_keys(house.folder / "keys")
+    secret = {"secrets.MODEL_SIGNING_KEY": keys.with_name(signature.PRIVATE).read_text().strip()}
+    meant = {**BOT, **secret, app: "credit", "vars.MODEL_STORE": store, "vars.MLFLOW_TRACKING_URI": ""} | {
+        "vars.TRAINING_ROLE != ''": "no"
+    }
     for told in (("POST", "/pulls"), ("PATCH", "/pulls/1")):
         clone = house.clone()
         done = house.run("train", "train", clone, meant, CREDIT_DATA=str(rows))
-        assert [command.split(" ")[0] for command in done] == [".venv-pipelines/bin/python", "cat", ".venv-pipelines/bin/python"]
+        python = ".venv-pipelines/bin/python"
+        assert [command.split(" ")[0] for command in done] == ["install", python, "cat", python]
         assert house.forge.told() == [told]
         text = (clone / "out/train/pull-request.md").read_text()
         assert house.forge.pulls[0]["body"] == text == (clone.parent / f"{clone.name}-runner/summary.md").read_text()
@@ -447,7 +456,7 @@ IMAGES = {
 @pytest.mark.parametrize(("image", "paths"), IMAGES.items(), ids=IMAGES)
 def test_an_image_is_proposed_by_its_digest_once_and_brought_up_to_date(house, image, paths):
     files = {"controller": "rollout/Containerfile", "model-server": "model/Containerfile", "trainer": "pipelines/Containerfile"}
-    meant = {**BOT, "matrix.image": image, "matrix.file": files[image], "github.repository": "ada/models", "runner.temp": "/tmp"}
+    meant = {**BOT, "matrix.image": image, "matrix.file": files[image], "github.repository": "ada/models"}
     meant |= {"github.actor": "ada", "github.event_name != 'pull_request'": "yes"}
     for method in ("POST", "PATCH"):
         clone = house.clone()
