@@ -23,6 +23,9 @@ import pytest
 import yaml
 
 from model import signature
+from pipelines.promotion import Promotion, due
+from rollout import errors
+from rollout.git import Repo
 from rollout.release import ModelVersion, Toggle, write_toggle, write_traffic, write_version
 
 from .conftest import ENV, ROOT, write_csv
@@ -55,6 +58,8 @@ ACTIONS = {
     "aws-actions/configure-aws-credentials": "no cloud: the store is a folder",
 }
 DIGEST = "sha256:" + "0" * 63 + "7"
+# What the gates ask of few rows, as in conftest; and no time, on a machine that is busy.
+LESS = {"above: 0.75": "above: 0.7", "below: 0.03": "below: 0.06", "below: 0.15": "below: 0.5", "below: 50}": "below: 5000}"}
 
 
 class Forge:
@@ -137,8 +142,8 @@ class House:
             if name and (ROOT / name).is_file() and not name.startswith(("tests/", "lab/controlplane/", "docs/")):
                 (first / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, first / name)
-        gates = first / "apps/credit/gates.yaml"  # as in conftest: it asks less of few rows
-        for old, new in (("above: 0.75", "above: 0.7"), ("below: 0.03", "below: 0.06"), ("below: 0.15", "below: 0.5")):
+        gates = first / "apps/credit/gates.yaml"
+        for old, new in LESS.items():
             gates.write_text(gates.read_text().replace(old, new))
         house.git(first, "init", "--quiet", "--initial-branch=main")
         house.commit(first, "the house")
@@ -400,6 +405,24 @@ def test_what_completes_in_dev_is_proposed_to_staging_once_and_brought_up_to_dat
     assert "credit in staging: canary 2 starts at 0 %, beside stable 1" in pull["body"]
     assert house.git(house.folder / "ada/models", "rev-parse", "promote/staging-credit^") == house.branch("main")
     assert house.branch("main") != started[-1]
+
+
+def test_nothing_is_due_for_what_the_next_environment_has_or_anyone_refuses(house):
+    begin = house.edited("credit(dev): start 2", start("dev", "2"))[0]
+    house.edited("the walk", *walk("dev", "2"))
+
+    def found() -> list[Promotion]:
+        return due(Repo(house.clone()), f"{begin}..HEAD")
+
+    assert found() == [Promotion("credit", "dev", "staging")]
+    house.edited("credit(staging): start 2", start("staging", "2"))
+    assert found() == []  # it walks there
+    names = [RELEASE.format("staging", one) for one in ("model", "kustomization")]
+    before = {name: house.git(house.clone(), "show", f"{begin}:{name}") + "\n" for name in names}
+    house.edited("Revert", {name: lambda _, name=name: before[name] for name in names})
+    assert found() == []  # it is vetoed there
+    with pytest.raises(errors.BadInput, match=r"^range: is 'HEAD'; BASE..HEAD"):
+        due(Repo(house.clone()), "HEAD")
 
 
 def test_what_a_person_asks_to_be_promoted_is_the_matrix(house):

@@ -64,6 +64,19 @@ def test_where_somebody_was_quicker_it_is_replaced():
     assert api.asked == [LOOK, OPENED, LOOK, REPLACED]
 
 
+def test_our_comment_is_found_on_a_later_page_and_nobody_elses_is_taken_for_it():
+    mark, ours = "<!-- rollout: review -->", {"login": "github-actions[bot]"}
+    others = [{"id": number, "user": {"login": "eve"}, "body": f"{mark} mine"} for number in range(99)]
+    others.append({"id": 99, "user": ours, "body": f"not first: {mark}"})
+    api = Api((200, others), (200, [{"id": 7, "user": ours, "body": f"{mark}\nold"}]), (200, {"html_url": "http://forge/c"}))
+    assert api.forge.comment(5, "review", "new", "github-actions[bot]") == "http://forge/c"
+    assert api.asked == [
+        ("GET", "/issues/5/comments?per_page=100&page=1", None),
+        ("GET", "/issues/5/comments?per_page=100&page=2", None),
+        ("PATCH", "/issues/comments/7", {"body": f"{mark}\nnew"}),
+    ]
+
+
 REFUSED = {
     "401": (
         [(401, {"message": "Bad credentials"})],
