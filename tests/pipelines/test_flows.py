@@ -294,6 +294,7 @@ def walk(env: str, name: str) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.timeout(1800)  # two whole runs of training, on a machine that may be busy
 def test_train_opens_its_pull_request_once_and_brings_it_up_to_date_the_second_time(house, rows):
     app = "inputs.app || github.event.client_payload.app || 'credit'"
     store = (house.folder / "store").as_uri()
