@@ -55,7 +55,10 @@ class Load:
 
 @dataclass
 class Cluster:
-    """Counts requests as the executors of the applied releases would, and has them scraped."""
+    """Counts requests as the executors of the applied releases would, and has them scraped.
+
+    Which requests fail is drawn by the time since the first scrape: a story is the same whenever it is told.
+    """
 
     repository: Repository
     argocd: argocds.Server
@@ -64,10 +67,12 @@ class Cluster:
     _rest: dict[str, float] = field(default_factory=dict)
     _known: dict[tuple[str, str], tuple[str, str, int]] = field(default_factory=dict)
     _pods: int = 0
+    _first: float | None = None
 
     def scrape(self, when: float, seconds: float) -> list[Sample]:
         """Count the requests of the last `seconds`; return what a scrape at `when` sees."""
         found: list[Sample] = []
+        self._first = when if self._first is None else self._first
         for app, load in self.loads.items():
             stable, canary, split = self.runs(app)
             share = load.live(split) if canary else 0
@@ -102,7 +107,7 @@ class Cluster:
                 yield Sample(prometheuses.COUNT, labels(app, name, arm.version, code, arm.pod), when, STALE)
             self._pods += 1
             arm = self._arms[app, name] = Arm(version, f"{app}-{name}-{self._pods}")
-        chance = random.Random(f"{app} {name} {version} {when}")
+        chance = random.Random(f"{app} {name} {version} {when - (self._first or 0):.1f}")
         rate = self.loads[app].failing(name, version, when)
         failed = sum(chance.random() < rate for _ in range(requests))
         for code, number in (("200", requests - failed), ("500", failed)):
