@@ -81,12 +81,17 @@ class Desk:
         return sorted(path.relative_to(store).as_posix() for path in store.rglob("*") if path.is_file())
 
 
-def registered(desk: Desk) -> list[tuple[str, str]]:
-    """The address and the digest of every registered version."""
+def registry(desk: Desk) -> Any:
+    """The client of a desk's registry, whatever another test has told MLflow in this process."""
     import mlflow  # noqa: PLC0415  # seconds to import
 
-    client = mlflow.MlflowClient(f"sqlite:///{desk.path}/out/registry/mlflow.db")
-    return [(one.source, one.tags["sha256"]) for one in client.search_model_versions("name = 'credit'")]
+    server = f"sqlite:///{desk.path}/out/registry/mlflow.db"
+    return mlflow.MlflowClient(server, registry_uri=server)
+
+
+def registered(desk: Desk) -> list[tuple[str, str]]:
+    """The address and the digest of every registered version."""
+    return [(one.source, one.tags["sha256"]) for one in registry(desk).search_model_versions("name = 'credit'")]
 
 
 def write_csv(path: Path, rows: int = ROWS, **changed: dict[int, object]) -> Path:

@@ -5,9 +5,7 @@ import re
 import shutil
 import socket
 
-import mlflow
-
-from .conftest import registered, write_csv
+from .conftest import registered, registry, write_csv
 
 FOLDER = "overlays/dev/credit/release"
 
@@ -166,8 +164,7 @@ def test_the_registry_follows_git(trained):
     shape.write_text(shape.read_text().replace("in-rollout", "at-rest"))
     trained.commit("credit(dev): close canary 2")
     assert trained.run("aliases", "credit").stdout.splitlines()[0] == "stable-dev: credit 2"
-    client = mlflow.MlflowClient(f"sqlite:///{trained.path}/out/registry/mlflow.db")
-    assert client.get_model_version_by_alias("credit", "stable-dev").tags["sha256"] == trained.report()["sha256"]
+    assert registry(trained).get_model_version_by_alias("credit", "stable-dev").tags["sha256"] == trained.report()["sha256"]
 
 
 def test_bad_rows_exit_with_2_say_so_in_the_report_and_leave_nothing(desk, tmp_path):
@@ -192,9 +189,9 @@ def test_an_empty_file_is_named(desk, tmp_path):
 def test_gates_that_are_missing_are_named(desk):
     (desk.path / "apps/credit/gates.yaml").unlink()
     done = desk.run("train", "credit")
-    assert (done.returncode, done.stderr) == (
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
         2,
-        "error: apps/credit/gates.yaml: cannot be read (No such file or directory); every app that is trained has gates\n",
+        "error: apps/credit/gates.yaml: cannot be read (No such file or directory); every app that is trained has gates",
     )
 
 
