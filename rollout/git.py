@@ -6,6 +6,7 @@ The clone can be deleted at any time: nothing is remembered in it that the remot
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import subprocess
@@ -76,15 +77,20 @@ class Repo:
         return self.run("rev-list", "--first-parent", "--reverse", tip, *([f"^{after}"] if after else [])).split()
 
     def commits(self, tip: str, after: str = "") -> Iterator[Commit]:
-        """Yield the first-parent commits that changed a release or a plan, oldest first."""
+        """Yield the first-parent commits that changed a release or a plan, oldest first.
+
+        Raise GitError at the end when git died on the way: what was yielded is not all.
+        """
         span = [f"{after}..{tip}"] if after else [tip]
         words = ["-c", "core.quotePath=false", "log", *_LOG, "--format=commit %H %ct %P", *span, "--", ":/overlays", ":/apps"]
         with subprocess.Popen(_words(self.path, words), stdout=subprocess.PIPE, env=_environment(self.env)) as log:
             assert log.stdout is not None
             yield from _parsed(line.decode(errors="replace").rstrip("\n") for line in log.stdout)
+        if log.returncode:
+            raise GitError(f"git log ended with {log.returncode}: the history was told only in part")
 
     def text(self, blob: str) -> str:
-        """Return the text of a blob."""
+        """Return the text of a blob; raise GitError when git has no such object, or died."""
         if self._blobs is None:
             self._blobs = subprocess.Popen(
                 _words(self.path, ["cat-file", "--batch"]),
@@ -94,12 +100,18 @@ class Repo:
             )
         assert self._blobs.stdin is not None
         assert self._blobs.stdout is not None
-        self._blobs.stdin.write(f"{blob}\n".encode())
-        self._blobs.stdin.flush()
-        header = self._blobs.stdout.readline().split()
+        try:
+            self._blobs.stdin.write(f"{blob}\n".encode())
+            self._blobs.stdin.flush()
+            header = self._blobs.stdout.readline().split()
+            body = self._blobs.stdout.read(int(header[2]) + 1) if len(header) == 3 else b""
+        except OSError:
+            header, body = [], b""
+        if not header or (len(header) == 3 and len(body) <= int(header[2])):
+            self._end()  # the next call begins another
+            raise GitError("git cat-file ended before it answered")
         if len(header) != 3:
             raise GitError(f"no object {blob}")
-        body = self._blobs.stdout.read(int(header[2]) + 1)
         return body[:-1].decode(errors="replace")
 
     def tree(self, commit: str, folder: str) -> str | None:
@@ -152,14 +164,18 @@ class Repo:
 
     def close(self) -> None:
         """End the helper process."""
-        if self._blobs is not None and self._blobs.stdin is not None and self._blobs.stdout is not None:
-            self._blobs.stdin.close()
-            self._blobs.stdout.close()
-            self._blobs.wait()
-            self._blobs = None
+        self._end()
         if self._held is not None:
             self._held.close()
             self._held = None
+
+    def _end(self) -> None:
+        if self._blobs is not None and self._blobs.stdin is not None and self._blobs.stdout is not None:
+            with contextlib.suppress(OSError):  # what was written to a dead process cannot be flushed
+                self._blobs.stdin.close()
+            self._blobs.stdout.close()
+            self._blobs.wait()
+            self._blobs = None
 
 
 def clone(url: str, path: Path, branch: str, env: Mapping[str, str]) -> Repo:

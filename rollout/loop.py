@@ -89,6 +89,7 @@ class Controller:
     fetch: bool = True
     head: str = ""
     history: History = field(init=False)
+    _whole: bool = True
     _positions: dict[str, int] = field(default_factory=dict)
     _active: set[Key] = field(default_factory=set)
     _followers: dict[Key, Follower] = field(default_factory=dict)
@@ -119,17 +120,20 @@ class Controller:
         tip = self.repo.fetch() if self.fetch else self.repo.resolve(self.repo.branch)
         if self.repo.shallow():
             raise GitError("the clone is shallow: without its history no state can be derived; a full clone would be right")
-        if tip == self.head:
+        if tip == self.head and self._whole:
             return
         if self.head and not self.repo.is_ancestor(self.head, tip):
             raise GitError(f"the branch went backwards: {tip[:10]} does not contain {self.head[:10]}, which was its tip")
         news = self.repo.chain(tip, self.head)
-        if self.head and self.repo.resolve(f"{news[0]}^") != self.head:
-            self.head, news = "", self.repo.chain(tip)
+        after = self.head
+        if not self._whole or (after and self.repo.resolve(f"{news[0]}^") != after):
+            after, news = "", self.repo.chain(tip)
             self.history = History(self.repo.text, self.settings.envs)
             self._positions.clear()
             self._active.clear()
-        self.history.extend(self.repo.commits(tip, self.head))
+        self._whole = False  # until git has told all of it: what it died in the middle of is read again from the beginning
+        self.history.extend(self.repo.commits(tip, after))
+        self._whole = True
         for commit in news:
             self._positions[commit] = len(self._positions)
         self.head = tip
