@@ -106,6 +106,7 @@ class Load:
         self.free = asyncio.Semaphore(connections)
         self.seconds: dict[int, Second] = {}
         self.under_way: set[asyncio.Task[None]] = set()
+        self.stopping = False
 
     def now(self) -> Second:
         """The current second's counts."""
@@ -123,6 +124,7 @@ class Load:
                 number += 1
             self.flush(out, int(time.time()))
             await asyncio.sleep(max(0.002, 1 / self.rate))
+        self.stopping = True  # what waits for a free connection is not sent any more
         if self.under_way:
             await asyncio.wait(self.under_way)
         self.flush(out, None)
@@ -130,6 +132,8 @@ class Load:
     async def one(self, request: bytes) -> None:
         """One question and its answer, counted."""
         async with self.free:
+            if self.stopping:
+                return
             connection = self.idle.pop()
             began = time.monotonic()
             self.now().sent += 1
