@@ -16,7 +16,6 @@ import json
 import re
 from collections.abc import Iterator
 
-from rollout.errors import BadInput
 from rollout.git import Repo
 from rollout.release import FILES
 
@@ -26,10 +25,7 @@ _PLAIN = "100644"
 
 def outside(repo: Repo, scope: str) -> Iterator[str]:
     """Yield in words everything outside the releases that the commits of BASE..HEAD touch."""
-    base, dots, head = scope.partition("..")
-    if not dots or not base or not head or head.startswith("."):
-        raise BadInput("range", "", f"is {scope!r}; BASE..HEAD, such as the ends of a push, would be right")
-    ends = repo.resolve(base), repo.resolve(head)
+    ends = repo.ends(scope)
     if not repo.is_ancestor(*ends):
         yield f"{ends[1][:10]} does not go on from {ends[0][:10]}: history was replaced by force"
     for commit in repo.chain(ends[1], ends[0]):

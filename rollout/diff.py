@@ -89,10 +89,7 @@ def touched(paths: Iterable[str], keys: Iterable[Key]) -> list[Key]:
 
 def compare(repo: Repo, span: str) -> list[Touched]:
     """Render every touched release at both ends of BASE..HEAD and return those that differ, or whose files do."""
-    base, dots, head = span.partition("..")
-    if not dots or not base or base.endswith(".") or head.startswith("."):
-        raise BadInput("range", "", f"is {span!r}; BASE..HEAD, such as origin/main..HEAD, would be right")
-    ends = (repo.resolve(base), repo.resolve(head or "HEAD"))
+    ends = repo.ends(span)
     changed = repo.run("-c", "core.quotePath=false", "diff", "--no-renames", "--name-only", *ends, "--", ":/").splitlines()
     with tempfile.TemporaryDirectory(prefix="rollout-diff-") as folder:
         roots = [_tree(repo, end, Path(folder) / name) for end, name in zip(ends, ("before", "after"), strict=True)]

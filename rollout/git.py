@@ -68,6 +68,13 @@ class Repo:
         except GitError:
             raise BadInput(str(self.path), ref, "names no commit of this repository") from None
 
+    def ends(self, span: str, field: str = "range") -> tuple[str, str]:
+        """Return the two commit ids of BASE..HEAD, HEAD by default; raise BadInput naming the field where it is none."""
+        base, dots, head = span.partition("..")
+        if not dots or not base or base.endswith(".") or head.startswith("."):
+            raise BadInput(field, "", f"is {span!r}; BASE..HEAD, such as origin/main..HEAD, would be right")
+        return self.resolve(base), self.resolve(head or "HEAD")
+
     def shallow(self) -> bool:
         """Whether history is cut off."""
         return self.run("rev-parse", "--is-shallow-repository").strip() == "true"

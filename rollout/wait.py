@@ -86,7 +86,11 @@ class Watch:
             return False
         if self.tip and not self.repo.is_ancestor(self.tip, tip):
             raise Refused(f"{self.repo.branch} went backwards, from {self.tip[:10]} to {tip[:10]}: nobody may force-push it")
-        self.history.extend(self.repo.commits(tip, self.tip))
+        try:
+            self.history.extend(self.repo.commits(tip, self.tip))
+        except GitError:  # what was told only in part is read again from the beginning
+            self.history, self.tip = History(self.repo.text), ""
+            raise
         self.tip = tip
         return True
 
@@ -105,10 +109,7 @@ class Watch:
 
     def started(self, scope: str) -> list[tuple[Key, str]]:
         """The releases, with their versions, whose rollouts began in BASE..HEAD."""
-        base, dots, head = scope.partition("..")
-        if not dots or not base or not head or head.startswith("."):
-            raise BadInput("--started", "", f"is {scope!r}; BASE..HEAD would be right")
-        ends = [self.repo.resolve(base), self.repo.resolve(head)]
+        ends = self.repo.ends(scope, "--started")
         reader = History(self.repo.text)
         reader.extend(self.repo.commits(ends[1]))
         new = set(self.repo.chain(ends[1], ends[0]))

@@ -83,5 +83,5 @@ def test_a_range_that_is_none_is_refused(desk):
     assert desk.rollout("alarm", "HEAD") == (
         2,
         "",
-        "rollout: range: is 'HEAD'; BASE..HEAD, such as the ends of a push, would be right\n",
+        "rollout: range: is 'HEAD'; BASE..HEAD, such as origin/main..HEAD, would be right\n",
     )

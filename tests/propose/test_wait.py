@@ -142,7 +142,10 @@ def test_a_branch_that_went_backwards_is_refused(watched):
 
 REFUSED = {
     "a release that is not there": (["moon/credit"], "rollout: release: moon/credit is not on main; known: "),
-    "a span that is none": (["--started", "HEAD"], "rollout: --started: is 'HEAD'; BASE..HEAD would be right\n"),
+    "a span that is none": (
+        ["--started", "HEAD"],
+        "rollout: --started: is 'HEAD'; BASE..HEAD, such as origin/main..HEAD, would be right\n",
+    ),
     "a commit that is not there": (["--started", "0000000..HEAD"], "names no commit of this repository\n"),
 }
 
