@@ -12,7 +12,6 @@ and no environment has vetoed it. Everything else is `rollout promote`'s to refu
 
 from dataclasses import dataclass
 
-from rollout.errors import BadInput
 from rollout.git import Repo
 from rollout.people import Desk
 from rollout.release import Key
@@ -36,11 +35,10 @@ class Promotion:
 
 def due(repo: Repo, span: str) -> list[Promotion]:
     """The promotions that BASE..HEAD make due."""
-    if ".." not in span:
-        raise BadInput("range", "", f"is {span!r}; BASE..HEAD, such as the ends of a push, would be right")
+    ends = repo.ends(span)
     desk = Desk.at(repo)
     pattern = ":(glob)overlays/*/*/release/stable.yaml"
-    paths = repo.run("diff", "--name-only", "--no-renames", span, "--", pattern).splitlines()
+    paths = repo.run("diff", "--name-only", "--no-renames", *ends, "--", pattern).splitlines()
     keys = sorted(Key(path.split("/")[1], path.split("/")[2]) for path in paths)
     found = [_next(desk, key) for key in keys if key in desk.history.releases and key.env in ORDER[:-1]]
     return [one for one in found if one]

@@ -193,13 +193,15 @@ def rate(to: Any, app: str, days: float | None = None, now: float | None = None)
     }
 
 
-def versions(to: Any, app: str) -> list[Any]:
-    """The registered versions of an app, in the order they were registered."""
+def versions(to: Any, app: str) -> list[tuple[Any, list[str]]]:
+    """The registered versions of an app with their aliases, in the order they were registered; two questions, however many."""
 
-    def found() -> list[Any]:  # each by itself: a search over HTTP leaves the aliases out
-        return [to.get_model_version(app, one.version) for one in to.search_model_versions(f"name = '{app}'")]
+    def found() -> list[tuple[Any, list[str]]]:  # a search over HTTP leaves the aliases out
+        there = sorted(to.search_model_versions(f"name = '{app}'"), key=lambda one: int(one.version))
+        named = to.get_registered_model(app).aliases if there else {}
+        return [(one, sorted(alias for alias, number in named.items() if int(number) == int(one.version))) for one in there]
 
-    return sorted(_asked(f"{app} cannot be looked up", found), key=lambda one: int(one.version))
+    return _asked(f"{app} cannot be looked up", found)
 
 
 def follow(to: Any, app: str, stable: Mapping[str, str]) -> list[str]:

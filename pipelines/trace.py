@@ -76,10 +76,10 @@ def trace(root: Path, to: Any, shop: store.Files, app: str, asked: Mapping[str, 
             count=int(one.tags["rows"]),
             commit=one.tags["commit"],
             run=one.run_id,
-            aliases=one.aliases,
+            aliases=aliases,
             runs=running.get(one.tags["sha256"], ()),
         )
-        for one in registry.versions(to, app)
+        for one, aliases in registry.versions(to, app)
     ]
     fitting = [one for one in found if all(_fits(getattr(one, name), value, name) for name, value in asked.items())]
     if not fitting:

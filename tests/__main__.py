@@ -4,9 +4,14 @@ import sys
 
 from tests.stages import pytest, run
 
-PIPELINES = ".venv-pipelines/bin/pytest"  # an environment of its own: ./setup.sh pipelines
+PIPELINES = ".venv-pipelines/bin/pytest"  # an environment of its own: ./setup.sh pipelines; the demo trains there, too
 ORACLE = ".venv-oracle/bin/pytest"  # another: ./setup.sh oracle
 
+ENVIRONMENTS = [
+    ("the pipelines' environment", ["./setup.sh", "pipelines"]),
+    ("actionlint: built once, into .cache", [sys.executable, "-m", "lab.actionlint"]),
+    ("the oracle's environment", ["./setup.sh", "oracle"]),
+]
 TWO_CORES = [
     ("manifests: real kustomize, real git", pytest("-n", "2", "tests/manifests")),
     ("release: every operation's diff, every way back", pytest("-n", "2", "tests/release")),
@@ -17,15 +22,12 @@ TWO_CORES = [
 ONE_CORE = [
     ("models: trained, saved, served", pytest("tests/model")),
     ("the images: locked installs and commands, without a container", pytest("tests/images")),
-    ("the pipelines' environment", ["./setup.sh", "pipelines"]),
-    ("actionlint: built once, into .cache", [sys.executable, "-m", "lab.actionlint"]),
     ("pipelines: from rows to a pull request; Kubeflow, MLflow, S3; every workflow", [PIPELINES, "tests/pipelines"]),
     ("the lab: real model servers, real Envoy, real Prometheus", pytest("tests/lab")),
-    ("the oracle's environment", ["./setup.sh", "oracle"]),
     ("the gate's e-values are an independent library's", [ORACLE, "tests/oracle"]),
     ("bench: what it measures, not how fast", pytest("tests/bench")),
 ]
 DEMO = ("the demo's story", pytest("tests/demo"))
 
 if __name__ == "__main__":
-    sys.exit(run((TWO_CORES, None), (ONE_CORE, DEMO)))
+    sys.exit(run((ENVIRONMENTS, None), (TWO_CORES, None), (ONE_CORE, DEMO)))
