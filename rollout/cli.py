@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--cache", type=Path, default=Path(".cache/rollout.git"), metavar="DIR", help="a bare clone; only a cache")
     run.add_argument("--listen", metavar="HOST:PORT", help="serve /metrics, /healthz and /readyz here")
     run.add_argument("--author", type=_author, default="rollout <rollout@localhost>", help="who the commits are by")
-    run.add_argument("--signing-key", type=_file, metavar="FILE", help="sign the commits with this SSH key")
+    run.add_argument("--signing-key", type=_file_or_none, metavar="FILE", help="sign with this SSH key; empty: do not sign")
     run.add_argument("--log", choices=("text", "json"), default="text", help="form of the log lines")
 
     audit = command("audit", _audit, "decide every decision again from the commits, offline; exit code 1 if one does not follow")
@@ -263,6 +263,10 @@ def _file(text: str) -> Path:
     if not Path(text).is_file():
         raise argparse.ArgumentTypeError(f"{text!r}: no such file")
     return Path(text).resolve()
+
+
+def _file_or_none(text: str) -> Path | None:
+    return _file(text) if text else None
 
 
 def _start(chosen: argparse.Namespace) -> None:

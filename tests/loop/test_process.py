@@ -359,3 +359,9 @@ def test_commits_are_signed_with_the_key_that_is_given(started: World, machine: 
     assert started.repository.log()[-1].time == started.now
     unsigned = subprocess.run(["git", *trust, "verify-commit", "main^"], cwd=started.repository.path, check=False)
     assert unsigned.returncode == 1, "the person's own is not"
+
+
+def test_with_an_empty_signing_key_commits_are_not_signed(started: World, machine: Machine) -> None:
+    assert once(started, machine, "--signing-key", "") == (0, ["info  looking at the repository", f"info  {ADVANCE}"])
+    assert started.repository.written() == ["credit(prod): canary 2 at 5 %"]
+    assert "gpgsig" not in git(started.repository.path, "cat-file", "commit", "main")
