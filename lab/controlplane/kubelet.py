@@ -262,10 +262,10 @@ class Kubelet:
         for port in container.get("ports") or []:
             ports[port["containerPort"]] = ports[port.get("name")] = own = free_port()
             table[f"0.0.0.0:{port['containerPort']}"] = f"127.0.0.1:{own}"
-        env = await self._environment(container, pod)
-        env = {name: rewritten(expanded(value, env), table) for name, value in env.items()}
+        plain = await self._environment(container, pod)
+        env = {name: rewritten(expanded(value, plain), table) for name, value in plain.items()}
         words = [*(container.get("command") or []), *(container.get("args") or [])]
-        argv = [rewritten(expanded(word, env), table) for word in words]
+        argv = [rewritten(expanded(word, plain), table) for word in words]
         if not argv:
             raise LabError(f"container {container['name']} of {namespace}/{pod['metadata']['name']} names no command to run here")
         probe = (container.get("readinessProbe") or {}).get("httpGet") or {}
@@ -279,14 +279,16 @@ class Kubelet:
         namespace, found = pod["metadata"]["namespace"], {"LANG": os.environ.get("LANG", "C.UTF-8")}
         for source in container.get("envFrom") or []:
             if "configMapRef" in source:
-                found |= (await self._need(kube.CONFIGMAPS, namespace, source["configMapRef"]["name"])).get("data") or {}
+                found |= await self._held(kube.CONFIGMAPS, namespace, source["configMapRef"])
             if "secretRef" in source:
-                found |= _decoded(await self._need(kube.SECRETS, namespace, source["secretRef"]["name"]))
+                found |= await self._held(kube.SECRETS, namespace, source["secretRef"])
         for item in container.get("env") or []:
             origin = item.get("valueFrom") or {}
             if "secretKeyRef" in origin:
                 reference = origin["secretKeyRef"]
-                found[item["name"]] = _decoded(await self._need(kube.SECRETS, namespace, reference["name"]))[reference["key"]]
+                held = await self._held(kube.SECRETS, namespace, reference)
+                if reference["key"] in held or not reference.get("optional"):
+                    found[item["name"]] = held[reference["key"]]
             elif "fieldRef" in origin:
                 found[item["name"]] = _field(pod, origin["fieldRef"]["fieldPath"])
             else:
@@ -298,13 +300,10 @@ class Kubelet:
         place.mkdir(parents=True, exist_ok=True)
         for source in [volume, *(volume.get("projected") or {}).get("sources", [])]:
             if "secret" in source:
-                secret = await self._need(kube.SECRETS, namespace, source["secret"].get("secretName") or source["secret"]["name"])
-                for name, text in _decoded(secret).items():
+                for name, text in (await self._held(kube.SECRETS, namespace, source["secret"])).items():
                     private(place / name, text)
             if "configMap" in source:
-                for name, text in (
-                    (await self._need(kube.CONFIGMAPS, namespace, source["configMap"]["name"])).get("data") or {}
-                ).items():
+                for name, text in (await self._held(kube.CONFIGMAPS, namespace, source["configMap"])).items():
                     (place / name).write_text(text)
             if "serviceAccountToken" in source:
                 account = pod["spec"].get("serviceAccountName", "default")
@@ -312,11 +311,15 @@ class Kubelet:
             for item in (source.get("downwardAPI") or {}).get("items") or []:
                 (place / item["path"]).write_text(_field(pod, item["fieldRef"]["fieldPath"]))
 
-    async def _need(self, kind: kube.Kind, namespace: str, name: str) -> Object:
+    async def _held(self, kind: kube.Kind, namespace: str, reference: Object) -> dict[str, str]:
+        """What the Secret or ConfigMap that is referred to holds; nothing where it is optional and not there."""
+        name = reference.get("secretName") or reference["name"]
         found = await self.api.get(kind, namespace, name)
-        if found is None:
-            raise LabError(f"{kind.plural} {namespace}/{name} is not there")
-        return found
+        if found is not None:
+            return _decoded(found) if kind is kube.SECRETS else found.get("data") or {}
+        if reference.get("optional"):
+            return {}
+        raise LabError(f"{kind.plural} {namespace}/{name} is not there")
 
 
 def _decoded(secret: Object) -> dict[str, str]:

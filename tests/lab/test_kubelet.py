@@ -1,6 +1,7 @@
 """The stand-in for the kubelet: real model servers behind a real Envoy; what it would patch at the API server is dropped."""
 
 import asyncio
+import base64
 import json
 import time
 
@@ -11,7 +12,7 @@ from lab.controlplane.kubelet import Kubelet
 from lab.controlplane.operator import children, routes
 from lab.envoy import Envoy
 from lab.pods import Nodes
-from lab.processes import Processes, http_get, until
+from lab.processes import LabError, Processes, http_get, until
 
 from .conftest import tiny
 from .test_controlplane import predictor, sdep
@@ -98,6 +99,96 @@ def test_pods_that_come_back_while_those_before_them_are_leaving_lose_no_request
     assert left == {"1"}
     assert len(answers) > 50
     assert set(answers) == {200}
+
+
+class Cluster:
+    """Holds these objects, whatever their kind, and keeps why a Pod waits."""
+
+    def __init__(self, **objects):
+        self.objects, self.waits = objects, ""
+
+    async def get(self, kind, namespace, name):
+        return self.objects.get(name)
+
+    async def patch(self, kind, namespace, name, change, sub=""):
+        self.waits = change["status"]["containerStatuses"][0]["state"].get("waiting", {}).get("message", "")
+
+
+KEYS = {"data": {"key": base64.b64encode(b"a key").decode()}}
+WORDS = {"data": {"word": "a word"}}
+TELL = """\
+echo "KEY=${KEY-}, $(FILE)"
+for each in /etc/keys /etc/words /etc/both; do cd $each && grep -r . . | sort; done
+echo .
+sleep 600
+"""
+
+
+def teller(**may):
+    """A Pod that tells its variable and what its mounts hold. may: what every reference to a Secret or ConfigMap says besides."""
+    keys, words = {"name": "keys", **may}, {"name": "words", **may}
+    volumes = [
+        {"name": "keys", "secret": {"secretName": "keys", **may}},
+        {"name": "words", "configMap": words},
+        {"name": "both", "projected": {"sources": [{"secret": keys}, {"configMap": words}]}},
+        {"name": "tmp", "emptyDir": {}},
+    ]
+    container = {
+        "name": "teller",
+        "image": "none",
+        "command": ["sh", "-c", TELL],
+        "envFrom": [{"secretRef": keys}, {"configMapRef": words}],
+        "env": [
+            {"name": "KEY", "valueFrom": {"secretKeyRef": {**keys, "key": "key"}}},
+            {"name": "FILE", "value": "/etc/keys/key"},
+        ],
+        "volumeMounts": [
+            *({"name": name, "mountPath": f"/etc/{name}"} for name in ("keys", "words", "both")),
+            {"name": "tmp", "mountPath": "/tmp"},
+        ],
+    }
+    metadata = {"name": "teller", "namespace": "rollout", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    return {"metadata": metadata, "spec": {"containers": [container], "volumes": volumes}}
+
+
+def told(folder, cluster, pod):
+    """What the Pod prints, its own folder left out, or why it waits."""
+
+    async def story():
+        processes = Processes(folder / "logs")
+        kubelet = Kubelet(cluster, Nodes(folder / "pods", processes, folder, tiny), None, {}, "")
+        kubelet.pods.objects = {("rollout", "teller"): pod}
+        try:
+            await kubelet.look(("rollout", "teller"))
+        except LabError:
+            return [cluster.waits]
+        running = kubelet.groups["rollout", "teller"].process
+
+        async def done():
+            return running.process is not None and running.process.tail(1) == "."
+
+        await until("all is told", done, 30)
+        printed = running.process.tail()
+        await running.stop()
+        return printed.replace(f"{running.folder}/", "").splitlines()[:-1]
+
+    return asyncio.run(story())
+
+
+def test_what_a_pod_names_is_in_its_mounts_and_its_variables(tmp_path):
+    files = ["./key:a key", "./word:a word"]
+    assert told(tmp_path, Cluster(keys=KEYS, words=WORDS), teller()) == ["KEY=a key, volumes/keys/key", *files, *files]
+
+
+def test_a_secret_or_configmap_that_is_not_there_is_waited_for(tmp_path):
+    assert told(tmp_path, Cluster(words=WORDS), teller()) == ["secrets rollout/keys is not there"]
+    assert told(tmp_path, Cluster(keys=KEYS), teller()) == ["configmaps rollout/words is not there"]
+
+
+def test_where_it_is_optional_its_mount_is_empty_and_its_variable_is_not_set(tmp_path):
+    assert told(tmp_path / "neither", Cluster(), teller(optional=True)) == ["KEY=, volumes/keys/key"]
+    key = "./key:a key"  # in the Secret's mount, and in the projected one
+    assert told(tmp_path / "one", Cluster(keys=KEYS), teller(optional=True)) == ["KEY=a key, volumes/keys/key", key, key]
 
 
 async def ready(kubelet, owner):
