@@ -103,6 +103,12 @@ def test_it_runs_as_nobody_and_holds_no_installer(built, name):
     assert not [path for path in ("pip", "pip3", "uv") if (built(name) / "bin" / path).exists()]
 
 
+def test_the_controllers_user_has_a_name_for_ssh_keygen_signs_for_no_other():
+    last = dict(images.read("controller").last)
+    assert "openssh-client" in last["RUN"]
+    assert f"echo rollout:x:{last['USER']}:::/usr/sbin/nologin >> /etc/passwd" in last["RUN"]
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_both_stages_stand_on_one_base_by_digest_of_the_python_that_is_tested(name):
     text = (ROOT / FILES[name]).read_text()

@@ -137,6 +137,29 @@ def test_the_controller_may_read_applications_and_nothing_else():
     assert not any("PASSWORD" in word or "@github" in word for word in container["args"])
 
 
+def test_the_controller_signs_where_a_secret_and_a_setting_name_a_key_and_starts_without_them():
+    items = rendered(ROOT / "base/rollout-controller")
+    pod = next(item for item in items if item["kind"] == "Deployment")["spec"]["template"]["spec"]
+    settings = next(item for item in items if item["kind"] == "ConfigMap")["data"]
+    volume = {"secretName": "rollout-controller-signing", "optional": True, "defaultMode": 0o440}
+    assert next(one for one in pod["volumes"] if one["name"] == "signing") == {"name": "signing", "secret": volume}
+    (container,) = pod["containers"]
+    mount = {"name": "signing", "mountPath": "/etc/rollout-signing", "readOnly": True}
+    assert next(one for one in container["volumeMounts"] if one["name"] == "signing") == mount
+    assert "--signing-key=$(SIGNING_KEY)" in container["args"]
+    assert settings["SIGNING_KEY"] == ""
+    page = (ROOT / "docs/on-your-cluster.md").read_text()
+    assert "`rollout-controller-signing`" in page
+    assert f"`SIGNING_KEY={mount['mountPath']}/signing-key`" in page
+
+
+def test_every_setting_that_the_controllers_words_name_is_set():
+    items = rendered(ROOT / "base/rollout-controller")
+    (container,) = next(item for item in items if item["kind"] == "Deployment")["spec"]["template"]["spec"]["containers"]
+    settings = next(item for item in items if item["kind"] == "ConfigMap")["data"]
+    assert set(re.findall(r"\$\((\w+)\)", " ".join(container["args"]))) == set(settings)
+
+
 def test_root_is_applied_by_hand_and_names_the_rest():
     (root,) = documents(ARGOCD / "root.yaml")
     assert root["spec"]["source"]["path"] == "argocd"
