@@ -188,8 +188,7 @@ class Repo:
 def clone(url: str, path: Path, branch: str, env: Mapping[str, str]) -> Repo:
     """Open the cache at `path` as a bare clone of `url`, made if it is not there; a cache of another remote is refused."""
     repo = Repo(path, branch, env)
-    path.mkdir(parents=True, exist_ok=True)
-    with (path / "making").open("wb") as making:
+    with _made(path) as making:
         fcntl.flock(making, fcntl.LOCK_EX)  # the system lets go of a lock when its process ends, however it ends
         repo._held = _entered(path)
         _checked(["init", "--quiet", "--bare", str(path)], env)
@@ -200,6 +199,16 @@ def clone(url: str, path: Path, branch: str, env: Mapping[str, str]) -> Repo:
         repo.close()
         raise BadInput("--cache", "", f"{path} is a clone of {known}; an empty folder, or a clone of {url}, would be right")
     return repo
+
+
+def _made(path: Path) -> BinaryIO:
+    """Make the cache's folder; return the file in it that is locked while the clone is made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        return (path / "making").open("wb")
+    except OSError as error:
+        told = f"is {str(path)!r}: {error.strerror}; a folder, there already or to be made, would be right"
+        raise BadInput("--cache", "", told) from None
 
 
 def _entered(path: Path) -> BinaryIO:

@@ -38,8 +38,7 @@ class Service:
     _pool: urllib3.PoolManager = field(init=False)
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_url(self.url):
             raise BadInput(f"--{self.name}", "", f"is {self.url!r}; a URL such as http://{self.name}:9090 would be right")
         for name, file in (("token", self.token_file), ("ca", self.ca_file)):
             if file is not None and not file.is_file():
@@ -77,6 +76,14 @@ class Service:
             said = " ".join(answer.data[:200].decode(errors="replace").split())
             raise Unavailable(f"{self.name} at {self.url} answers {answer.status}: {said}")
         return answer.data
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # such as half an IPv6 address
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _plainly(error: Exception) -> str:

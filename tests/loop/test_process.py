@@ -254,6 +254,7 @@ def test_an_argo_cd_that_forbids_is_told_with_its_words(started: World, machine:
 
 
 PORT = "a free port such as 127.0.0.1:9000 would be right"
+FOLDER = "a folder, there already or to be made, would be right"
 BAD_WORDS = {
     "--prometheus is no URL": (
         ["--prometheus", "prometheus:9090"],
@@ -263,6 +264,16 @@ BAD_WORDS = {
         ["--argocd", "kubernetes"],
         "rollout: --argocd: is 'kubernetes'; a URL such as http://argocd:9090 would be right",
     ),
+    "--prometheus is half an address": (
+        ["--prometheus", "http://[::1"],
+        "rollout: --prometheus: is 'http://[::1'; a URL such as http://prometheus:9090 would be right",
+    ),
+    "--argocd is an empty address": (
+        ["--argocd", "https://[]"],
+        "rollout: --argocd: is 'https://[]'; a URL such as http://argocd:9090 would be right",
+    ),
+    "a cache that is a file": (["--cache", "/dev/null"], f"rollout: --cache: is '/dev/null': File exists; {FOLDER}"),
+    "a cache below a file": (["--cache", "/dev/null/x"], f"rollout: --cache: is '/dev/null/x': Not a directory; {FOLDER}"),
     "no such token": (["--argocd-token-file", "/no/token"], "rollout: --argocd-token-file: is '/no/token', which is no file"),
     "no such authority": (["--argocd-ca-file", "/no/ca"], "rollout: --argocd-ca-file: is '/no/ca', which is no file"),
     "no such key": (["--signing-key", "/no/key"], "rollout run: error: argument --signing-key: '/no/key': no such file"),
