@@ -17,14 +17,14 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 import msgspec
 
 from rollout import gate
 from rollout import plan as plans
 from rollout.decide import Action, judge_step, span
-from rollout.document import load
+from rollout.document import load, utf8
 from rollout.errors import BadInput
 from rollout.follow import HISTORY
 from rollout.gate import Batch, Evidence
@@ -166,7 +166,7 @@ def _numbers(evidence: Evidence) -> dict[str, Any]:
 def read_plan(path: Path) -> Plan:
     """Read a plan from any file; its name says which app it is for."""
     try:
-        text = path.read_text()
+        text = utf8(path.read_bytes(), str(path))
     except OSError as error:
         raise BadInput("--plan", "", f"{path} cannot be read: {error.strerror}") from None
     metadata = load(text, str(path)).get("metadata")
@@ -236,13 +236,14 @@ def answers(plan: Plan, batches: Sequence[Counted], begin: float, name: str) -> 
         yield line, {**one_run.answer(line), "time": batch.end}
 
 
-def run(path: Path, lines: TextIO, out: TextIO, album: Album | None = None) -> int:
+def run(path: Path, lines: BinaryIO, out: TextIO, album: Album | None = None) -> int:
     """Answer every line as it comes; raise BadInput naming the line and the field that cannot be."""
     plan, runs = read_plan(path), dict[str, Run]()
     decode, encode = msgspec.json.Decoder(Line).decode, msgspec.json.Encoder().encode
     if plan.steps[0].canary == 100:
         raise BadInput(str(path), "spec.steps", "has no step below 100: there is nothing to test")
-    for place, text in enumerate(lines, 1):
+    for place, raw in enumerate(lines, 1):
+        text = utf8(raw, "standard input", f"line {place}")
         if not text.strip():
             continue
         try:

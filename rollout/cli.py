@@ -379,7 +379,7 @@ def _backtest(chosen: argparse.Namespace) -> int:
     wanted = ("prometheus", "release", "stable", "canary", "from_", "to_")
     missing = [f"--{name.strip('_')}" for name in wanted if getattr(chosen, name) is None]
     if len(missing) == len(wanted):
-        return run(chosen.plan, sys.stdin, sys.stdout, album)
+        return run(chosen.plan, sys.stdin.buffer, sys.stdout, album)
     if missing:
         raise BadInput(missing[0], "", "is missing; --prometheus, --release, --stable, --canary, --from and --to go together")
     prometheus = prometheus_of(chosen)

@@ -38,6 +38,15 @@ def _mapping_once(loader: _Strict, node: yaml.MappingNode) -> dict[Hashable, Any
 _Strict.add_constructor("tag:yaml.org,2002:map", _mapping_once)
 
 
+def utf8(raw: bytes, where: str, field: str = "") -> str:
+    """Return the text of `raw`; raise BadInput naming `field`, or the line, where it is not UTF-8."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        place = field or f"line {raw[: error.start].count(10) + 1}"  # 10: a new line
+        raise BadInput(where, place, f"byte 0x{raw[error.start]:02x} is not UTF-8; UTF-8 text would be right") from None
+
+
 def load(text: str, where: str) -> dict[str, Any]:
     """Return the one mapping in `text`; raise BadInput naming `where` and the line otherwise."""
     if len(text) > LONGEST:

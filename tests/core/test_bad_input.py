@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from rollout import plan, release
@@ -310,3 +315,19 @@ def test_an_environments_file_is_named_after_it():
     assert told(plan.parse, "credit", PLAN, "dev", PLAN) == (
         "overlays/dev/common/rollout.yaml: metadata.name: is 'credit'; dev would be right"
     )
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"], ids=["in a locale of UTF-8", "in the locale C"])
+def test_a_plan_or_a_line_that_is_no_utf_8_is_told_with_its_line(tmp_path, errors):
+    def backtest(plan: bytes, lines: bytes) -> tuple[int, int, str]:
+        path = tmp_path / "rollout.yaml"
+        path.write_bytes(plan)
+        words = [sys.executable, "-m", "rollout.cli", "backtest", "--plan", "rollout.yaml"]
+        env = {**os.environ, "PYTHONIOENCODING": f"utf-8:{errors}", "PYTHONPATH": str(Path(__file__).parents[2])}
+        done = subprocess.run(words, input=lines, cwd=tmp_path, env=env, capture_output=True, check=False)
+        return done.returncode, done.stdout.count(b"\n"), done.stderr.decode()
+
+    said = "byte 0xff is not UTF-8; UTF-8 text would be right\n"
+    lines = b'{"run": "a", "t": 15}\n{"run": "\xff", "t": 15}\n'
+    assert backtest(PLAN.encode(), lines) == (2, 1, f"rollout: standard input: line 2: {said}")
+    assert backtest(b"# a\n# \xff\n" + PLAN.encode(), lines) == (2, 0, f"rollout: rollout.yaml: line 2: {said}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rollout.document import Fields, edit, kind_of, load
+from rollout.document import Fields, edit, kind_of, load, utf8
 from rollout.errors import BadInput
 
 BROKEN = {
@@ -84,3 +84,11 @@ EDITS = {
 @pytest.mark.parametrize(("text", "values", "edited"), EDITS.values(), ids=EDITS)
 def test_edit(text, values, edited):
     assert edit(text, ("spec",), values) == edited
+
+
+def test_bytes_that_are_no_utf_8_are_told_with_their_line_or_the_field_that_is_given():
+    assert utf8("ä\n".encode(), "f") == "ä\n"
+    with pytest.raises(BadInput, match=r"^f: line 2: byte 0xe4 is not UTF-8; UTF-8 text would be right$"):
+        utf8("a\nä\n".encode("latin-1"), "f")
+    with pytest.raises(BadInput, match=r"^standard input: line 7: byte 0xe4 is not UTF-8; UTF-8 text would be right$"):
+        utf8("ä".encode("latin-1"), "standard input", "line 7")
