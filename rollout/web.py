@@ -61,7 +61,7 @@ class Service:
         headers = {"Accept": "application/json"}
         try:
             if self.token_file:
-                headers["Authorization"] = f"Bearer {self.token_file.read_text().strip()}"
+                headers["Authorization"] = f"Bearer {self._token(self.token_file)}"
             if form is None:
                 answer = self._pool.request(method, self.url + path, headers=headers)
             else:
@@ -76,6 +76,13 @@ class Service:
             said = " ".join(answer.data[:200].decode(errors="replace").split())
             raise Unavailable(f"{self.name} at {self.url} answers {answer.status}: {said}")
         return answer.data
+
+    def _token(self, file: Path) -> str:
+        token = file.read_bytes().strip().decode(errors="replace")
+        if not (token.isascii() and token.isprintable()):
+            ill = f"{file} holds no token; one line of ASCII would be right"
+            raise Unavailable(f"{self.name} at {self.url} cannot be asked: {ill}")
+        return token
 
 
 def _is_url(text: str) -> bool:

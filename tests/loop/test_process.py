@@ -329,6 +329,15 @@ def test_a_token_that_goes_away_is_told_and_the_controller_goes_on(started: Worl
         wait(lambda: metric(url, "rollout_troubles") == 0, "a good tick again")
 
 
+@pytest.mark.parametrize("token", [b"\xff", "\u2192".encode(), b"a\nb"], ids=["no text", "no ASCII", "two lines"])
+def test_a_token_that_is_none_is_told_without_its_words(started: World, machine: Machine, token: bytes) -> None:
+    file = machine.home / "token"
+    file.write_bytes(token)
+    trouble = f"argocd at {started.argocd.url} cannot be asked: {file} holds no token; one line of ASCII would be right"
+    code, log = once(started, machine, "--argocd-token-file", str(file))
+    assert (code, log[:2]) == (0, ["info  looking at the repository", f"warn  {trouble}"])
+
+
 def test_a_shallow_cache_is_refused(started: World, machine: Machine) -> None:
     url = f"file://{started.repository.path}"
     git(machine.home, "clone", "--quiet", "--bare", "--depth=1", url, "cache")
