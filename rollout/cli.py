@@ -1,7 +1,7 @@
 """The command line: words in, words out; what each command does is elsewhere.
 
 Exit codes: 0 done; 1 an honest "no" (audit disagrees, a tick could not look, what was waited for was taken out); 2 bad input or
-refused by the rules; 3 the limit of a wait is over.
+refused by the rules; 3 the limit of a wait is over; 130 ended by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ def main(words: Sequence[str] | None = None) -> int:
     except GitError as error:
         print(f"rollout: git: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

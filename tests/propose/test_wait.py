@@ -1,6 +1,8 @@
 """`rollout wait`: a clone follows a real remote while people and the controller commit there."""
 
 import json
+import os
+import signal
 import subprocess
 
 import pytest
@@ -180,3 +182,31 @@ def test_promote_changes_nothing_where_its_source_is_taken_out(watched):
     words = ["promote", "credit", "--from", "prod", "--to", "staging", "--wait", "--limit", "2m"]
     assert clone.rollout(*words).code == 1
     assert (clone.id(), clone.git("status", "--porcelain")) == (before, "")
+
+
+WATCHING = {
+    "wait": ("wait", "prod/credit"),
+    "promote --wait": ("promote", "credit", "--from", "prod", "--to", "staging", "--wait"),
+    "status --watch": ("status", "--watch"),
+}
+
+
+@pytest.mark.parametrize("words", WATCHING.values(), ids=WATCHING)
+def test_ctrl_c_ends_what_watches_with_130_and_no_word(watched, words):
+    _, clone = watched("stepped")
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        [ROLLOUT, *words],
+        cwd=clone.path,
+        env=ENV,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        start_new_session=True,  # as in a terminal, whose Ctrl-C reaches git as well
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # who runs the tests may ignore it
+    )
+    assert process.stdout
+    assert process.stdout.readline()  # it has looked
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=10)
+    assert (process.returncode, said) == (130, "")
