@@ -55,8 +55,14 @@ def whole(number: float) -> str:
     return f"{number:,.0f}".replace(",", " ")
 
 
+def _short(number: float, digits: int) -> str:
+    """Return a number with so many digits; a longer one without decimals, in groups of three."""
+    text = f"{number:.{digits}g}"
+    return whole(number) if "e+" in text else text
+
+
 def _seconds(number: float) -> str:
-    return f"{number:.3g} s"
+    return f"{_short(number, 3)} s"
 
 
 def _mebibytes(number: float) -> str:
@@ -64,7 +70,7 @@ def _mebibytes(number: float) -> str:
 
 
 def _megabytes(number: float) -> str:
-    return f"{number / 1e6:.3g} MB"
+    return f"{_short(number / 1e6, 3)} MB"
 
 
 ROWS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
@@ -113,7 +119,7 @@ def machine() -> str:
 
 def _between(texts: list[str], values: Sequence[float]) -> list[str]:
     """Put how much each value is of the one before between the texts."""
-    ratios = [f"x {after / before:.2g}" if before else "" for before, after in pairwise(values)] or [""] * (len(texts) - 1)
+    ratios = [f"x {_short(after / before, 2)}" if before else "" for before, after in pairwise(values)] or [""] * (len(texts) - 1)
     return [cell for pair in zip_longest(texts, ratios, fillvalue="") for cell in pair][:-1]
 
 

@@ -6,10 +6,15 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from bench.footprint import Footprint
+from bench.table import table
+from bench.ticks import Size
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES, TICKS = (20, 60), 3
@@ -60,6 +65,22 @@ def test_every_target_stands_in_the_table(out: Path) -> None:
     rows = [line.count("|") for line in table.splitlines() if line.startswith("| ")]
     assert set(rows[: rows.index(4)]) == {6}
     assert re.search(r"\| steady tick, p95 +\| +[0-9.]+ s \| x [0-9.]+ \| +[0-9.]+ s \| 5 s: ", table)
+
+
+def sizes(releases: int, p50: float, megabytes: float) -> tuple[Size, Size]:
+    """One release, and a fleet that costs so many times as much."""
+    one = dict.fromkeys((each.name for each in fields(Size)), 1.0)
+    one |= {"releases": 1, "bytes": 1e6, "digest": "", "restart_digests": [""]}
+    return Size(**one), Size(**{**one, "releases": releases, "p50_s": p50, "bytes": megabytes * 1e6})
+
+
+def test_what_grows_a_hundredfold_and_more_is_a_whole_number_in_the_table() -> None:
+    rows = table(sizes(12345, 99.6, 1234.5), Footprint(0.1, 1.0, 1, 1.0)).splitlines()
+    found = {row.split("|")[1].strip(): re.sub(" +", " ", row).split(" | ")[1:4] for row in rows if row.startswith("| ")}
+    assert found["releases"] == ["1", "x 12 345", "12 345"]
+    assert found["steady tick, p50"] == ["1 s", "x 100", "99.6 s"]
+    assert found["Prometheus: read a tick"] == ["1 MB", "x 1 234", "1 234 MB"]
+    assert found["peak memory"] == ["1 MiB", "x 1", "1 MiB"]
 
 
 def everything(out: Path) -> dict[str, Any]:
