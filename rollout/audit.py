@@ -4,7 +4,7 @@ For each commit with a record (record.py), oldest first:
 1. it changes one release's folder and nothing else;
 2. its plan is the one in force;
 3. the state before it, that plan, what Argo CD said, and the recorded batches folded again, lead to the same decision, with
-   the same sentence to the last digit;
+   the same sentence to the last digit, in the spelling of today or of before (gate/sentence.py);
 4. its tree is what that decision writes.
 Commits without a record are people's: they are part of the history, and nothing is asked of them.
 """
@@ -19,6 +19,7 @@ from rollout import change, gate, record
 from rollout.decide import Change, Decision, Observation, decide
 from rollout.errors import BadInput
 from rollout.gate import Evidence
+from rollout.gate.sentence import spelled
 from rollout.git import Repo
 from rollout.history import Commit, History
 from rollout.record import Record
@@ -73,7 +74,7 @@ class Audit:
         if decision.change is None or str(decision.kind) != found.decision:
             return f"says {found.decision}, its numbers say {decision.kind}: {decision.reason}"
         said = text.split("\n\n")[1]
-        if decision.reason != said:
+        if decision.reason not in (said, spelled(said)):
             return f"its sentence is {said!r}, its numbers say {decision.reason!r}"
         return self._tree(commit, key, state, decision)
 

@@ -2,19 +2,20 @@
 
 | verdict      | sentence                                                                                                     |
 |--------------|--------------------------------------------------------------------------------------------------------------|
-| harmful      | canary 31 of 1 204 requests failed (2.57 %), stable 12 of 22 981 (0.05 %): harm e-value 4.1e+03 >= 129       |
+| harmful      | canary 31 of 1 204 requests failed (2.57 %), stable 12 of 22 981 (0.05 %): harm e-value 4 100 >= 129         |
 | safe         | ... safety e-value 31 >= 20: below 2.5 x stable's rate + 2 %                                                 |
 | metrics down | the metrics backend does not answer: hold ...                                                                |
 
 | model gate   | sentence                                                                                                     |
 |--------------|--------------------------------------------------------------------------------------------------------------|
-| predictions  | canary 60 of 99 predictions in bin 3 (60.6 %), stable 180 of 900 (20.0 %): prediction e-value 1.4e+03 >= 1200 |
+| predictions  | canary 60 of 99 predictions in bin 3 (60.6 %), stable 180 of 900 (20.0 %): prediction e-value 1 400 >= 1 200 |
 | mirrored     | canary disagreed with stable on 60 of 900 mirrored requests (6.67 %), tolerated 2.00 %: disagreement ...     |
 | labels       | canary wrong in 60 of 300 labelled predictions (20.0 %), stable in 600 of 6 000 (10.0 %): label e-value ...  |
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from rollout.gate.values import Arm, Verdict
@@ -34,6 +35,7 @@ STALE = {
     "silent": "the canary has fallen silent at {traffic} %",
     "blind": "the data of an arm has been missing for a minute or more at {traffic} %",
 }
+_THOUSANDS = re.compile(r"(?<![\w.])(\d(\.\d)?e\+0[345]|1000)(?![\w.])")
 
 
 def sentence(e: Evidence) -> str:
@@ -171,5 +173,10 @@ def percent(x: float) -> str:
 
 
 def number(x: float) -> str:
-    """4123.0 -> '4.1e+03', 142.86 -> '143', 0.5 -> '0.5'."""
-    return f"{x:.2g}" if x >= 1000 or x < 10 else f"{x:.0f}"
+    """4123.0 -> '4 100', 142.86 -> '143', 0.5 -> '0.5', 4.1e6 -> '4.1e+06'."""
+    return spelled(f"{x:.2g}" if x >= 1000 or x < 10 else f"{x:.0f}")
+
+
+def spelled(text: str) -> str:
+    """Write out every 4.1e+03 below a million, and 1000: as older commits say what is 4 100 and 1 000 now."""
+    return _THOUSANDS.sub(lambda found: count(int(float(found[0]))), text)

@@ -94,7 +94,7 @@ def test_start(texts, wanted, changed):
     assert change.start(release.parse(KEY, texts), texts, wanted) == changed
 
 
-LONG = "canary 120 of 1 000 requests failed (12.00 %), stable 2 of 1 900 (0.11 %): harm e-value 4.1e+03 >= 129"
+LONG = "canary 120 of 1 000 requests failed (12.00 %), stable 2 of 1 900 (0.11 %): harm e-value 4 100 >= 129"
 SUBJECTS = {
     "a step": (decided(Change.CANARY, 25), rolling(5), "credit(prod): canary 8 at 25 %"),
     "stable's new version": (decided(Change.STABLE), rolling(25), "credit(prod): stable 7 -> 8"),

@@ -22,7 +22,7 @@ UNOPENED = evidence(Verdict.NO_DATA, window=0.0, window_start=None, stale="unope
 COUNTS = "canary 1 of 100 requests failed (1.00 %), stable 2 of 1 900 (0.11 %)"
 LIMIT = "below 2.5 x stable's rate + 2.00 %"
 IS_SAFE = f"{COUNTS} at 5 %: safety e-value 31 >= 20: {LIMIT}"
-IS_HARMFUL = f"{COUNTS}: harm e-value 4.1e+03 >= 129"
+IS_HARMFUL = f"{COUNTS}: harm e-value 4 100 >= 129"
 IS_UNDECIDED = f"{COUNTS} at 5 %: harm e-value 0.4 < 129, safety 31 of 20 for {LIMIT}"
 IS_NO_DATA = f"no request of the canary at 5 %: hold; so far {COUNTS}"
 IS_DOWN = f"the metrics backend does not answer: hold at 5 %; so far {COUNTS}"

@@ -10,6 +10,7 @@ from math import isfinite
 import pytest
 
 from rollout.gate import RULES, Arm, Batch, Verdict, begin, from_dict, judge, observe, thresholds
+from rollout.gate.sentence import number, spelled
 from rollout.plan import Gates
 
 GATES = Gates()
@@ -268,7 +269,7 @@ def test_sentences_carry_the_numbers():
         "rich traffic and few errors are safe": "canary 0 of 2 000 requests failed (0.00 %), "
         "stable 80 of 38 000 (0.21 %) at 5 %: safety e-value 400 >= 20: below 2.5 x stable's rate + 2.00 %",
         "a canary that gets nothing does not answer": "does not answer: canary got 0 of 11 400 requests at a committed 5 %: "
-        "share e-value 2.8e+03 >= 900",
+        "share e-value 2 800 >= 900",
         "no data of the canary is never harm": "no batch yet fits the committed 5 %: hold; so far canary 0 of 0 requests failed, "
         "stable 0 of 380 000 (0.00 %)",
     }
@@ -285,6 +286,39 @@ def test_sentences_carry_the_numbers():
     }
     for name, fragment in fragments.items():
         assert fragment in said[name], said[name]
+
+
+SPELLED = {
+    0.5: "0.5",
+    9.96: "10",
+    142.86: "143",
+    999.4: "999",
+    999.6: "1 000",
+    1000.0: "1 000",
+    4123.0: "4 100",
+    41234.0: "41 000",
+}
+SPELLED |= {994999.0: "990 000", 999000.0: "1e+06", 4.1e6: "4.1e+06", 1e300: "1e+300"}
+
+
+@pytest.mark.parametrize(("value", "written"), SPELLED.items())
+def test_an_e_value_below_a_million_is_written_out_in_groups_of_three(value, written):
+    assert number(value) == written
+
+
+BEFORE = {
+    "share e-value 2.8e+03 >= 900": "share e-value 2 800 >= 900",
+    "harm e-value 1e+03 >= 1000; without a label so far: 12": "harm e-value 1 000 >= 1 000; without a label so far: 12",
+    "label e-value 8.1e+05 >= 1.2e+03; 3": "label e-value 810 000 >= 1 200; 3",
+    "harm e-value 1.1e+06 >= 129": "harm e-value 1.1e+06 >= 129",
+    "canary 1 000 of 21000 requests failed (0.00 %)": "canary 1 000 of 21000 requests failed (0.00 %)",
+}
+
+
+@pytest.mark.parametrize(("before", "now"), BEFORE.items(), ids=BEFORE)
+def test_a_sentence_of_before_is_spelled_as_today(before, now):
+    assert spelled(before) == now
+    assert spelled(now) == now
 
 
 @pytest.mark.parametrize("name", VERDICTS)

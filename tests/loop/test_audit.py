@@ -207,6 +207,24 @@ def test_a_sentence_that_was_changed(story: Repository, tmp_path: Path) -> None:
     assert re.match(r"its sentence is .*safety value .*, its numbers say .*safety e-value ", disagreement(work, subject))
 
 
+@pytest.mark.parametrize(("spelled", "agreed"), [("2.8e+03", True), ("2.9e+03", False), ("28e+02", False)])
+def test_a_number_in_the_spelling_of_older_commits_is_the_same_number(
+    world: World, tmp_path: Path, spelled: str, agreed: bool
+) -> None:
+    world.cluster.loads["credit"].live = lambda committed: 0
+    world.start("credit", "2")
+    world.until(lambda: world.repository.written()[-1:] == ["credit(prod): close canary 2"], within=600)
+    abort = world.repository.log()[-2].subject
+
+    def before(text: str) -> str:
+        assert " share e-value 2 800 >= 900\n" in text
+        return text.replace("2 800", spelled)
+
+    done = audit(forged(world.repository, tmp_path, abort, message=before), "--json", "--branch", "main")
+    found = {one["subject"]: one["agrees"] for one in json.loads(done.stdout)["decisions"]}
+    assert found[abort] is agreed  # the close after it names it by its id, which the forging has changed
+
+
 def test_a_decision_that_its_numbers_do_not_support(story: Repository, tmp_path: Path) -> None:
     subject = "credit(prod): canary 2 at 25 %"
 
