@@ -33,6 +33,7 @@ test: check ## every check and every test
 
 .PHONY: e2e
 e2e: setup ## the same against a real control plane: Argo CD on a Kubernetes API server, built once; leaves out/e2e/
+	@./setup.sh pipelines
 	@$(PY) -m tests.e2e
 
 .PHONY: check

@@ -41,7 +41,9 @@ async def first_versions(demo: Demo) -> None:
             files[path] = models.named((world.people.folder / path).read_text(), demo.trained[app, "1"])
     demo.base = await world.people.commit("The models that were trained here: version 1 of every app", files)
     say("   python -m pipelines train: both learners, judged, signed, published, registered, proposed; for each app")
-    for app, bots in (await pipeline.propose_all(world, {app: demo.trained[app, "1"].metric for app in APPS})).items():
+    for app, bots in (
+        await pipeline.propose_all(pipeline.Bot.of(world), "prod", {app: demo.trained[app, "1"].metric for app in APPS})
+    ).items():
         demo.proposed[app, bots.trained.wanted.version] = bots
         told(demo, [bots.trained])
     told(demo, await models.train_all(LATER, world.store, world.keys))

@@ -65,29 +65,24 @@ class People:
 
     async def pull_request(self, title: str, number: int, edit: list[str]) -> str:
         """Run a command that edits the tree on a branch, then merge it by squash; the commit on the main branch."""
+        name = f"pr-{number}"
+        await self.fresh()
+        await git("checkout", "-q", "-B", name, cwd=self.folder)
+        code, out, error = await command(*edit, cwd=self.folder)
+        if code != 0:
+            raise LabError(f"`{' '.join(edit)}` ended with {code}\n{out}{error}")
+        await git("add", "--all", cwd=self.folder)
+        await git(*AUTHOR, "commit", "-q", "-m", title, cwd=self.folder)
+        await git("push", "-q", "--force", "origin", name, cwd=self.folder)
+        return await self.merge(name, title, number)
 
-        async def change() -> None:
-            name = f"pr-{number}"
-            await git("checkout", "-q", "-B", name, cwd=self.folder)
-            code, out, error = await command(*edit, cwd=self.folder)
-            if code != 0:
-                raise LabError(f"`{' '.join(edit)}` ended with {code}\n{out}{error}")
-            await git("add", "--all", cwd=self.folder)
-            await git(*AUTHOR, "commit", "-q", "-m", title, cwd=self.folder)
-            await git("push", "-q", "--force", "origin", name, cwd=self.folder)
-            await git("checkout", "-q", self.branch, cwd=self.folder)
-            await git("merge", "-q", "--squash", name, cwd=self.folder)
-            await git(*AUTHOR, "commit", "-q", "-m", f"{title} (#{number})", cwd=self.folder)
-
-        return await self._push(change)
-
-    async def merge(self, branch: str, title: str, number: int, text: str) -> str:
+    async def merge(self, branch: str, title: str, number: int, text: str = "") -> str:
         """Merge a branch of the remote by squash, with the pull request's text as the commit's; the commit on the main branch."""
 
         async def change() -> None:
             await git("fetch", "-q", "origin", branch, cwd=self.folder)
             await git("merge", "-q", "--squash", "FETCH_HEAD", cwd=self.folder)
-            await git(*AUTHOR, "commit", "-q", "-m", f"{title} (#{number})", "-m", text, cwd=self.folder)
+            await git(*AUTHOR, "commit", "-q", "-m", f"{title} (#{number})", *(("-m", text) if text else ()), cwd=self.folder)
 
         return await self._push(change)
 

@@ -11,15 +11,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from lab.models import ROOT, Trained, Wanted
-from lab.processes import LabError
+from lab.processes import LabError, Processes
 from lab.render import git
 from lab.world import BRANCH, World
 from model.signature import KEY, PRIVATE
 
 PYTHON = ROOT / ".venv-pipelines" / "bin" / "python"
-ENV = "prod"
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,32 @@ class Proposed:
     runs: str  # how the pipeline's runs ended, as `python -m pipelines runs` says it
 
 
-async def propose(world: World, app: str, metric: str) -> Proposed:
-    """Train, judge, publish and propose a version of an app to prod, as the remote is now; its branch is on the remote."""
+@dataclass(frozen=True)
+class Bot:
+    """Who runs the pipeline, and with what."""
+
+    processes: Processes
+    remote: str  # what it clones
+    folder: Path
+    store: Mapping[str, str]  # MODEL_STORE, and what that needs
+    key: Path  # what it signs with
+
+    @classmethod
+    def of(cls, world: World) -> Self:
+        """The lab's: its store is a folder."""
+        store = {"MODEL_STORE": world.store.as_uri()}
+        return cls(world.processes, str(world.remote), world.folder, store, world.keys / PRIVATE)
+
+
+async def propose(bot: Bot, app: str, env: str, metric: str) -> Proposed:
+    """Train, judge, publish and propose a version of an app, as the remote is now; its branch is on the remote."""
     if not PYTHON.exists():
         raise LabError(f"{PYTHON}: is not there; `./setup.sh pipelines` makes it")
-    began, home, out = time.monotonic(), world.folder / "work" / f"bot-{app}", world.folder / "train" / app
-    await git("clone", "-q", "--branch", BRANCH, str(world.remote), str(home))
-    words = ["-m", "pipelines", "train", app, "--env", ENV, "--out", str(out)]
-    await _run(world, f"train-{app}", words, home)
-    runs = await _run(world, f"runs-{app}", ["-m", "pipelines", "runs", app], home)
+    began, home, out = time.monotonic(), bot.folder / "work" / f"bot-{app}", bot.folder / "train" / app
+    await git("clone", "-q", "--branch", BRANCH, bot.remote, str(home))
+    words = ["-m", "pipelines", "train", app, "--env", env, "--out", str(out)]
+    await _run(bot, f"train-{app}", words, home)
+    runs = await _run(bot, f"runs-{app}", ["-m", "pipelines", "runs", app], home)
     said = json.loads((out / "report.json").read_text())
     await git("push", "-q", "origin", said["branch"], cwd=home)
     made, data = Wanted(app, said["version"], ("python -m pipelines train",)), said["data"]
@@ -49,9 +66,9 @@ async def propose(world: World, app: str, metric: str) -> Proposed:
     return Proposed(trained, said["branch"], (out / "pull-request.md").read_text(), runs)
 
 
-async def _run(world: World, name: str, words: list[str], home: Path) -> str:
-    """Run Python in the pipelines' environment; return the last line it said."""
-    process = world.processes.start(name, [str(PYTHON), *words], env=_environment(world), cwd=home)
+async def _run(bot: Bot, name: str, words: list[str], home: Path) -> str:
+    """Run Python in the pipelines' environment, behind whatever serves; return the last line it said."""
+    process = bot.processes.start(name, ["nice", str(PYTHON), *words], env=_environment(bot), cwd=home)
     while process.running:
         await asyncio.sleep(0.1)
     if process.popen.returncode:
@@ -59,15 +76,14 @@ async def _run(world: World, name: str, words: list[str], home: Path) -> str:
     return process.tail(1).strip()
 
 
-def _environment(world: World) -> Mapping[str, str]:
-    """The bot's: the lab's store and key, a registry of its own, and this folder's code rather than its clone's."""
+def _environment(bot: Bot) -> Mapping[str, str]:
+    """Its store and key, a registry of its own, and this folder's code rather than its clone's."""
     path = os.pathsep.join([str(ROOT / ".venv" / "bin"), os.environ.get("PATH", "")])
     outside = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    own = {"MODEL_STORE": world.store.as_uri(), KEY: str(world.keys / PRIVATE), "PYTHONSAFEPATH": "1", "PATH": path}
-    return {**outside, **own, "OMP_NUM_THREADS": "1"}
+    return {**outside, **bot.store, KEY: str(bot.key), "PYTHONSAFEPATH": "1", "PATH": path, "OMP_NUM_THREADS": "1"}
 
 
-async def propose_all(world: World, metrics: Mapping[str, str]) -> dict[str, Proposed]:
+async def propose_all(bot: Bot, env: str, metrics: Mapping[str, str]) -> dict[str, Proposed]:
     """Several apps side by side; metrics: what each app's versions are told by."""
-    found = await asyncio.gather(*(propose(world, app, metric) for app, metric in metrics.items()))
+    found = await asyncio.gather(*(propose(bot, app, env, metric) for app, metric in metrics.items()))
     return dict(zip(metrics, found, strict=True))

@@ -1,7 +1,7 @@
 """Stands in for the kubelet and for Seldon's model initializer: a pod is one model server process on loopback ports.
 
-- The initializer copies the model's folder out of the model store into the pod's own; a URI that is not there is a crash
-  loop with that reason, and so is an image that cannot be had.
+- The initializer copies the model's folder out of the model store into the pod's own, or out of the bucket that its Secret
+  names (lab/s3.py); a URI that is not there is a crash loop with that reason, and so is an image that cannot be had.
 - The process is probed where its manifest says; it is ready when it answers, and not ready as soon as it ends or stops answering.
 - What ends is started again after a delay that doubles.
 """
@@ -17,8 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from lab import s3
 from lab.processes import Process, Processes, answers, free_port
 
+ROOT = Path(__file__).resolve().parent.parent
 BACKOFF = (0.5, 8.0)  # first and longest delay before a restart
 PROBE_EVERY = 1.0
 PROBE_FAILURES = 3  # as Kubernetes
@@ -38,6 +40,9 @@ class PodSpec:
     env: tuple[tuple[str, str], ...]
     probe_path: str
     digest: str  # of everything whose change restarts pods
+    bucket: tuple[tuple[str, str], ...] = field(
+        default=(), repr=False
+    )  # the initializer's variables, where a Secret names a bucket
 
 
 Command = Callable[[PodSpec, Path, int], tuple[list[str], dict[str, str]]]
@@ -57,7 +62,7 @@ def mlserver(spec: PodSpec, model: Path, port: int) -> tuple[list[str], dict[str
         "MLSERVER_MODEL_NAME": spec.model_name,
         "MLSERVER_MODEL_URI": str(model),
         "OMP_NUM_THREADS": "1",  # several servers share the machine's cores
-        "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
+        "PYTHONPATH": str(ROOT),
     }
     environment.setdefault("MLSERVER_MODEL_VERSION", spec.version)
     return [str(Path(sys.executable).parent / "mlserver"), "start", "."], environment
@@ -112,7 +117,7 @@ class Pod:
         delay = BACKOFF[0]
         while True:
             began = time.monotonic()
-            reason = self._initialise() or await self._serve()
+            reason = await self._initialise() or await self._serve()
             if time.monotonic() - began > 30:
                 delay = BACKOFF[0]
             self._say(False, f"CrashLoopBackOff: {reason}")
@@ -120,16 +125,26 @@ class Pod:
             await asyncio.sleep(delay)
             delay = min(delay * 2, BACKOFF[1])
 
-    def _initialise(self) -> str | None:
+    async def _initialise(self) -> str | None:
         """Play the model initializer; returns what went wrong."""
         if self.spec.image in self.nodes.missing_images:
             return f"ImagePullBackOff: {self.spec.image}: not found"
-        source = self.nodes.model(self.spec.model_uri)
-        if not source.is_dir() or self.name in self.nodes.broken:
-            return f"model initializer: {self.spec.model_uri}: no such folder in the model store"
+        source, broken = self.nodes.model(self.spec.model_uri), self.name in self.nodes.broken
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self.spec.bucket and not broken:
+            return await self._fetch(dict(self.spec.bucket))
+        if not source.is_dir() or broken:
+            return f"model initializer: {self.spec.model_uri}: no such folder in the model store"
         shutil.copytree(source, self.folder / "model")
         return None
+
+    async def _fetch(self, told: dict[str, str]) -> str | None:
+        words = [str(s3.PYTHON), "-m", "lab.s3", "copy", self.spec.model_uri, str(self.folder / "model")]
+        name = f"{self.spec.namespace}.{self.name}-initializer"
+        self.process = process = self.nodes.processes.start(name, words, told | {"PYTHONPATH": str(ROOT)})
+        while process.running:
+            await asyncio.sleep(0.1)
+        return f"model initializer: {_last_line(process)}" if process.popen.returncode else None
 
     def _command(self) -> tuple[list[str], dict[str, str]]:
         return self.nodes.command(self.spec, self.folder / "model", self.port)

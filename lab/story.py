@@ -58,22 +58,22 @@ def folder(app: str, env: str = "prod") -> str:
     return f"overlays/{env}/{app}/release"
 
 
-async def release_log(repository: Path, branch: str, app: str, since: str) -> list[Commit]:
+async def release_log(repository: Path, branch: str, app: str, since: str, env: str = "prod") -> list[Commit]:
     """The commits that touched a release, each with the release's files after it."""
     found = []
-    for commit in await log(repository, branch, since, folder(app)):
-        found.append(await at(repository, commit, app))
+    for commit in await log(repository, branch, since, folder(app, env)):
+        found.append(await at(repository, commit, app, env))
     return found
 
 
-async def at(repository: Path, commit: Commit, app: str) -> Commit:
+async def at(repository: Path, commit: Commit, app: str, env: str = "prod") -> Commit:
     """The commit with the release's files read."""
 
     async def read(name: str) -> Any:
-        return yaml.safe_load(await git("show", f"{commit.sha}:{folder(app)}/{name}.yaml", cwd=repository))
+        return yaml.safe_load(await git("show", f"{commit.sha}:{folder(app, env)}/{name}.yaml", cwd=repository))
 
     model, stable, traffic, wiring = [await read(name) for name in ("model", "stable", "traffic", "kustomization")]
-    tree = (await git("rev-parse", f"{commit.sha}:{folder(app)}", cwd=repository)).strip()
+    tree = (await git("rev-parse", f"{commit.sha}:{folder(app, env)}", cwd=repository)).strip()
     return Commit(
         **{name: getattr(commit, name) for name in ("sha", "time", "author", "subject", "body", "paths")},
         model=model["spec"]["version"],
@@ -84,10 +84,10 @@ async def at(repository: Path, commit: Commit, app: str) -> Commit:
     )
 
 
-async def now(repository: Path, branch: str, app: str) -> Commit:
+async def now(repository: Path, branch: str, app: str, env: str = "prod") -> Commit:
     """The release as the branch's head has it."""
     sha = (await git("rev-parse", branch, cwd=repository)).strip()
-    return await at(repository, Commit(sha, 0, "", "", "", ()), app)
+    return await at(repository, Commit(sha, 0, "", "", "", ()), app, env)
 
 
 def walk(commits: Iterable[Commit]) -> list[tuple[str, str, int]]:

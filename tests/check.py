@@ -22,4 +22,4 @@ STAGES = [
 ]
 
 if __name__ == "__main__":
-    sys.exit(run((STAGES, None)))
+    sys.exit(run([STAGES]))

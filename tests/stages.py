@@ -1,7 +1,7 @@
 """Runs named commands one after another, with a line and a time for each; stops at the first that fails.
 
-Stages come in groups. One that mostly waits may run beside a group: it begins with the group's first, and is told when it has
-ended, which is awaited before the next group.
+Stages come in groups, one group after another. A second lane of stages may run beside a group's: what one of them says is
+printed when it has ended.
 """
 
 import os
@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
 Stage = tuple[str, Sequence[str]]
-Group = tuple[Sequence[Stage], Stage | None]  # one after another; what runs beside them
+Lane = Sequence[Stage]  # one after another
 
 
 def tool(name: str, *words: str) -> list[str]:
@@ -28,39 +29,55 @@ def pytest(*words: str) -> list[str]:
     return tool("pytest", *words)
 
 
-def run(*groups: Group) -> int:
-    """Run all groups; return 0 when every stage succeeded."""
-    total = sum(len(stages) + (beside is not None) for stages, beside in groups)
+def run(*groups: Sequence[Lane]) -> int:
+    """Run all groups, each of one lane or two; return 0 when every stage succeeded."""
+    total = sum(len(lane) for lanes in groups for lane in lanes)
     number = 1
-    for stages, beside in groups:
-        code = _run(stages, number, total) if beside is None else _with(beside, stages, number, total)
+    for lanes in groups:
+        code = _run(lanes[0], number, total) if len(lanes) == 1 else _both(*lanes, number, total)
         if code:
             return code
-        number += len(stages) + (beside is not None)
+        number += sum(map(len, lanes))
     return 0
 
 
-def _with(beside: Stage, stages: Sequence[Stage], number: int, total: int) -> int:
-    name, command = beside
-    stage = f"stage {number + len(stages)}/{total}: {name}"
-    with tempfile.TemporaryFile("w+") as told:
-        print(f"{stage}: begins, beside the next", flush=True)
-        began = time.monotonic()
-        process = subprocess.Popen(command, stdout=told, stderr=subprocess.STDOUT, start_new_session=True)
-        code = 1
-        try:
-            code = _run(stages, number, total) or process.wait()
-        finally:
+def _both(stages: Lane, beside: Lane, number: int, total: int) -> int:
+    codes: list[int] = []
+    over = threading.Event()
+    lane = threading.Thread(target=lambda: codes.append(_beside(beside, number + len(stages), total, over)))
+    lane.start()
+    code = 1
+    try:
+        code = _run(stages, number, total)
+    finally:
+        if code:
+            over.set()
+        lane.join()
+    return code or codes[0]
+
+
+def _beside(stages: Lane, number: int, total: int, over: threading.Event) -> int:
+    """Run a lane whose words are kept until a stage's end; `over` ends it, and what it started."""
+    for place, (name, command) in enumerate(stages, number):
+        stage = f"stage {place}/{total}: {name}"
+        with tempfile.TemporaryFile("w+") as told:
+            print(f"{stage}: begins, beside the others", flush=True)
+            began = time.monotonic()
+            process = subprocess.Popen(command, stdout=told, stderr=subprocess.STDOUT, start_new_session=True)
+            while process.poll() is None and not over.wait(0.5):
+                pass
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGTERM)  # what it started ends with it
+                os.killpg(process.pid, signal.SIGTERM)
                 process.wait()
-        told.seek(0)
-        print(told.read(), end="")
-        _say(stage, process.returncode, began)
-    return code
+            told.seek(0)
+            print(told.read(), end="")
+            _say(stage, process.returncode, began)
+        if process.returncode:
+            return process.returncode
+    return 0
 
 
-def _run(stages: Sequence[Stage], number: int, total: int) -> int:
+def _run(stages: Lane, number: int, total: int) -> int:
     for place, (name, command) in enumerate(stages, number):
         print(f"stage {place}/{total}: {name}", flush=True)
         began = time.monotonic()

@@ -51,7 +51,7 @@ class Program(Pod):
         self.workload = workload
         super().__init__(nodes, spec, name, changed)
 
-    def _initialise(self) -> str | None:
+    async def _initialise(self) -> str | None:
         return None  # its mounts were made before
 
     def _command(self) -> tuple[list[str], dict[str, str]]:
@@ -74,8 +74,8 @@ def expanded(text: str, env: Mapping[str, str]) -> str:
     return re.sub(r"\$\(([A-Za-z_]\w*)\)", lambda found: env.get(found[1], found[0]), text)
 
 
-def model_spec(pod: Object, predictor: Object) -> PodSpec:
-    """A model's Pod, as the lab's model servers want it."""
+def model_spec(pod: Object, predictor: Object, bucket: Mapping[str, str]) -> PodSpec:
+    """A model's Pod, as the lab's model servers want it. bucket: what its initializer is told, where a Secret names one."""
     graph = predictor["graph"]
     container = next(item for item in pod["spec"]["containers"] if item["name"] == graph["name"])
     env = {item["name"]: str(item["value"]) for item in container.get("env") or [] if "value" in item}
@@ -93,6 +93,7 @@ def model_spec(pod: Object, predictor: Object) -> PodSpec:
         env=tuple(sorted(env.items())),
         probe_path=probe.get("path") or f"/v2/models/{model}/ready",
         digest=_owner(pod),
+        bucket=tuple(sorted(bucket.items())),
     )
 
 
@@ -207,7 +208,7 @@ class Kubelet:
             self.queue.add(key)
 
         if predictor := predictor_of(pod):
-            spec = model_spec(pod, predictor)
+            spec = model_spec(pod, predictor, await self._bucket(pod))
             running.process = Pod(self.nodes, spec, running.name, changed)
             running.backend = Backend(
                 spec.namespace, spec.deployment, spec.predictor, spec.version, running.name, running.process.port
@@ -216,6 +217,16 @@ class Kubelet:
             workload = await self._workload(pod, self.nodes.folder / pod["metadata"]["namespace"] / running.name)
             spec = PodSpec(pod["metadata"]["namespace"], "", "", "", "", "", "", (), "", running.name)
             running.process = Program(self.nodes, spec, running.name, changed, workload)
+
+    async def _bucket(self, pod: Object) -> dict[str, str]:
+        """The Secret of the model initializer; empty where there is none, and the lab's folder is the store."""
+        namespace = pod["metadata"]["namespace"]
+        found: dict[str, str] = {}
+        for container in pod["spec"].get("initContainers") or []:
+            for source in container.get("envFrom") or []:
+                secret = await self.api.get(kube.SECRETS, namespace, source["secretRef"]["name"])
+                found |= _decoded(secret or {})
+        return found
 
     async def _say(self, running: Running) -> None:
         process = running.process

@@ -17,7 +17,10 @@ OUT, FIRST = Path("out/e2e"), Path("out/e2e-first")
 STORIES = ("-s", "--show-capture=no", "-o", f"cache_dir={OUT}.cache", "tests/e2e")
 BUILD = ("the control plane's programs: built once, into .cache", [sys.executable, "-m", "lab.controlplane", "build"])
 
-OWN = ("another operator in Seldon's place, a model that ran before, the way out, Ctrl-C", pytest("-s", "tests/controlplane"))
+OWN = (
+    "another operator in Seldon's place, a model that ran before, the way out, Ctrl-C",
+    pytest("-n", "2", "--dist", "loadfile", "tests/controlplane"),
+)
 
 
 def main() -> int:
@@ -29,17 +32,17 @@ def main() -> int:
         return 2
     for left in (FIRST, Path(f"{OUT}.cache")):
         shutil.rmtree(left, ignore_errors=True)
-    if code := run(([BUILD], None)):
+    if code := run([[BUILD]]):
         return code
-    return _stories() or run(([OWN], None))
+    return _stories() or run([[OWN]])
 
 
 def _stories() -> int:
-    if run(([("the stories: real Argo CD on a real API server", pytest(*STORIES))], None)) == 0:
+    if run([[("the stories: real Argo CD on a real API server", pytest(*STORIES))]]) == 0:
         return 0
     OUT.rename(FIRST)
     print(f"e2e: what failed is told once more; what it left is in {FIRST}/", flush=True)
-    return run(([("what failed, once more", pytest("--last-failed", "--last-failed-no-failures=none", *STORIES))], None))
+    return run([[("what failed, once more", pytest("--last-failed", "--last-failed-no-failures=none", *STORIES))]])
 
 
 if __name__ == "__main__":

@@ -23,13 +23,14 @@ from lab.models import Wanted
 from lab.people import People
 from lab.processes import Process, until
 from lab.render import command
-from lab.setting import PLAN
 from lab.story import Commit, Seconds, folder, now, release_log, walk
 
 ROLLOUT = str(Path(sys.executable).parent / "rollout")
 SHA = "ab" * 32  # the tiny server checks none
 REAL = ("credit", "savings")
 ENVIRONMENTS = ("dev", "staging", "prod")
+RATE = 60.0  # requests per second and release: at 5 % the canary gets 3 of them
+PLANS = Path(__file__).parent / "plans"  # the environments', in seconds
 VERSIONS = (
     Wanted("credit", "1"),
     Wanted("savings", "1"),
@@ -38,13 +39,13 @@ VERSIONS = (
 
 
 class Merging(People):
-    """A person whose pull requests wait for each other, as in a merge queue; reverts do not wait, nor does the controller."""
+    """A person whose pull requests are merged one after another, as in a merge queue; reverts do not wait, nor the controller."""
 
     queue = asyncio.Lock()
 
-    async def pull_request(self, title: str, number: int, edit: list[str]) -> str:
+    async def merge(self, branch: str, title: str, number: int, text: str = "") -> str:
         async with self.queue:
-            return await super().pull_request(title, number, edit)
+            return await super().merge(branch, title, number, text)
 
 
 @dataclass
@@ -57,6 +58,7 @@ class Stage:
     times: dict[str, float] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))  # of pull requests
     measured: asyncio.Event = field(default_factory=asyncio.Event)  # set when the other stories may begin
+    seen: asyncio.Event = field(default_factory=asyncio.Event)  # set when the releases were seen as root.yaml made them
     awaited: Callable[[Any], None] = print  # awaits the story of a test; set by conftest.py
     _up: asyncio.Task[None] | None = None
 
@@ -74,7 +76,7 @@ class Stage:
         for found in await world.train(*VERSIONS):
             self.trained[found.wanted.app, found.wanted.version] = found
         self.times["models trained, or kept"] = time.monotonic() - began
-        files = {"overlays/prod/common/rollout.yaml": PLAN}
+        files = {f"overlays/{env}/common/rollout.yaml": (PLANS / f"{env}.yaml").read_text() for env in ENVIRONMENTS}
         files |= models.signing_keys(world.people.folder, world.keys, ENVIRONMENTS)
         for app in REAL:
             for env in ENVIRONMENTS:
@@ -125,40 +127,40 @@ class Stage:
         sha = await people.pull_request(title, next(self.numbers), [*edit, "--model-uri", uri or f"s3://models/{app}/{version}"])
         return next(commit for commit in await self.commits(app, "") if commit.sha == sha)
 
-    async def commits(self, app: str, since: str) -> list[Commit]:
+    async def commits(self, app: str, since: str, env: str = "prod") -> list[Commit]:
         """The release's commits after one of them."""
-        return await release_log(self.world.remote.repository, BRANCH, app, since)
+        return await release_log(self.world.remote.repository, BRANCH, app, since, env)
 
-    async def walked(self, app: str, since: str) -> list[tuple[str, str, int]]:
+    async def walked(self, app: str, since: str, env: str = "prod") -> list[tuple[str, str, int]]:
         """What the release went through after a commit."""
-        return walk(await self.commits(app, since))
+        return walk(await self.commits(app, since, env))
 
-    async def now(self, app: str) -> Commit:
+    async def now(self, app: str, env: str = "prod") -> Commit:
         """The release as the branch's head has it."""
-        return await now(self.world.remote.repository, BRANCH, app)
+        return await now(self.world.remote.repository, BRANCH, app, env)
 
-    async def rests(self, app: str, version: str, within: float = 240) -> Commit:
+    async def rests(self, app: str, version: str, within: float = 240, env: str = "prod") -> Commit:
         """Wait until git, cluster and traffic agree on one version."""
 
         async def in_git() -> bool:
-            state = await self.now(app)
+            state = await self.now(app, env)
             return not state.in_rollout and state.model == version
 
-        await self.wait(f"{app} at rest on {version} in git", in_git, within)
-        await self.split(app, {f"stable/{version}": 100}, within=90)
-        await self.reached(app)
-        await self.settled(f"{app}-prod", within=90)
-        return await self.now(app)
+        await self.wait(f"{app} at rest on {version} in {env} in git", in_git, within)
+        await self.split(app, {f"stable/{version}": 100}, within=90, env=env)
+        await self.reached(app, env=env)
+        await self.settled(f"{app}-{env}", within=90)
+        return await self.now(app, env)
 
-    async def reached(self, app: str, within: float = 180) -> None:
+    async def reached(self, app: str, within: float = 180, env: str = "prod") -> None:
         """Wait until Argo CD has compared the release's last commit, or a later one.
 
         Of two pushes in one second it may miss the second one's webhook; then it comes with timeout.reconciliation, a minute.
         """
-        last = (await self.commits(app, ""))[-1].sha
+        last = (await self.commits(app, "", env))[-1].sha
 
         async def probe() -> bool:
-            revision = (await self.application(f"{app}-prod")).get("sync", {}).get("revision", "")
+            revision = (await self.application(f"{app}-{env}")).get("sync", {}).get("revision", "")
             words = ("git", "merge-base", "--is-ancestor", last, revision)
             return bool(revision) and (await command(*words, cwd=self.world.remote.repository))[0] == 0
 
@@ -186,13 +188,13 @@ class Stage:
         found = await self.world.admin.get(kube.APPLICATIONS, argocd.NAMESPACE, name)
         return (found or {}).get("status") or {}
 
-    async def split(self, app: str, wanted: dict[str, int], within: float = 60) -> float:
+    async def split(self, app: str, wanted: dict[str, int], within: float = 60, env: str = "prod") -> float:
         """Wait until Envoy splits so; the seconds it took."""
 
         async def probe() -> bool:
-            return self.world.weights(f"{app}-prod", app) == wanted
+            return self.world.weights(f"{app}-{env}", app) == wanted
 
-        return await self.wait(f"{app} split {wanted}", probe, within)
+        return await self.wait(f"{app} split {wanted} in {env}", probe, within)
 
     async def seldon(self, app: str) -> dict[str, Any]:
         """The live SeldonDeployment."""
@@ -215,7 +217,7 @@ class Stage:
         await self.wait(f"{app}'s canary at {percent} % in git", probe, within)
         return (await self.commits(app, ""))[-1]
 
-    def load(self, app: str, bodies: list[str] | None = None, rate: float = 150) -> None:
+    def load(self, app: str, bodies: list[str] | None = None, rate: float = RATE) -> None:
         """Clients of a release, at a steady rate."""
         self.world.load(app, f"{app}-prod", app, bodies or ['{"inputs": []}'], rate)
 

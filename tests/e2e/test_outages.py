@@ -6,7 +6,7 @@ import pytest
 
 from .test_stories import WALK
 
-AWAY = 8  # seconds
+AWAY = 5  # seconds
 
 
 @pytest.mark.alone

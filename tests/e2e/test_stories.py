@@ -18,6 +18,13 @@ WALK = [("2", "1", 0), ("2", "1", 5), ("2", "1", 25), ("2", "2", 25), ("2", "2",
 
 
 async def test_root_applied_by_hand_makes_everything_else_synced_and_healthy_and_it_serves(stage):
+    try:
+        await synced_healthy_and_serving(stage)
+    finally:
+        stage.seen.set()
+
+
+async def synced_healthy_and_serving(stage):
     applications = await stage.world.argocd.applications()
     expected = {f"{app}-{env}" for app in REAL for env in ENVIRONMENTS} | {"rollout-controller"}
     assert expected <= set(applications)
@@ -74,7 +81,7 @@ async def test_a_merged_start_walks_5_25_100_and_no_request_is_lost(stage):
 async def test_a_bad_version_is_taken_out_and_git_cluster_and_stable_agree(stage):
     app, people = "broken", await stage.person("broken")
     stage.world.behave(app, "2", fails=0.3)
-    stage.load(app)
+    stage.load(app, rate=150)
     before = await stage.now(app)
     merged = await stage.start(people, app, "2")
     await stage.canary(app, 5)
