@@ -88,9 +88,11 @@ class Remote:
         pushing = "git-receive-pack" in request.path_qs
         if pushing and not user.push:
             return web.Response(status=403, text=f"{user.name} may read, and not push\n")
+        if not (pushing and request.method == "POST"):
+            return await self._backend(request, user)
         before = await self.head()
         answer = await self._backend(request, user)
-        if pushing and request.method == "POST" and (after := await self.head()) != before:
+        if (after := await self.head()) != before:
             self.pushes.append((user.name, after, time.time()))
             task = asyncio.create_task(self._tell(before, after))
             self._sending.add(task)

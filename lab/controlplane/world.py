@@ -6,7 +6,7 @@
     the controller's Pod  <-- Prometheus <-- scrape -------- Envoy <-- clients
 
 The repository is set up by the commands of docs/on-your-cluster.md, run as they stand there. Besides, to be done in minutes, the
-controller looks every second, prod's plan has short dwells, and the releases name the models that were trained here.
+controller looks every second, the plans have short dwells, and the releases name the models that were trained here.
 """
 
 import asyncio

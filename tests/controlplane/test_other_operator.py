@@ -17,12 +17,12 @@ from lab.controlplane.seldon import CRD, Seldon
 from lab.controlplane.world import ROOT, ControlPlane
 from lab.processes import until
 from lab.render import command
-from lab.setting import PLAN
 from lab.story import Seconds
+
+from .small import APP, NAMESPACE, OVERLAY, one_release
 
 OUT = ROOT / "out" / "controlplane"
 ROLLOUT = str(Path(sys.executable).parent / "rollout")
-APP, NAMESPACE, OVERLAY = "savings", "savings-prod", "overlays/prod/savings"
 PATIENCE = 300  # seconds for any one thing
 
 
@@ -73,13 +73,7 @@ async def a_release_from_before_to_after(world):
     defined = await world.admin.get(kind, "", "seldondeployments.machinelearning.seldon.io")
     assert defined["metadata"]["annotations"]["of"] == "SELDON_CRD"
 
-    people = world.people
-    for version in ("1", "2"):
-        world.behave(APP, version)
-    others = ["git", "rm", "-q", "-r", "overlays/dev", "overlays/staging", "overlays/prod/credit", "apps/credit"]
-    await people.pull_request("One release is enough here", 1, others)
-    await people.commit("A plan of seconds", {"overlays/prod/common/rollout.yaml": PLAN})
-
+    await one_release(world)
     await there_before(world)
     await split(world, {"stable/1": 100})
     (written,) = await world.admin.list(kube.VIRTUAL_SERVICES, NAMESPACE)
@@ -98,7 +92,7 @@ async def a_release_from_before_to_after(world):
 
     await world.prometheus.scraping()
     version = ["--version", "2", "--model-uri", f"s3://models/{APP}/2", "--sha256", "ab" * 32]
-    await people.pull_request(f"{APP}(prod): start 2", 2, [ROLLOUT, "start", f"prod/{APP}", *version])
+    await world.people.pull_request(f"{APP}(prod): start 2", 2, [ROLLOUT, "start", f"prod/{APP}", *version])
     await split(world, {"stable/1": 95, "canary/2": 5})
 
     await world.step("out")

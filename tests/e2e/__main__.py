@@ -18,7 +18,7 @@ STORIES = ("-s", "--show-capture=no", "-o", f"cache_dir={OUT}.cache", "tests/e2e
 BUILD = ("the control plane's programs: built once, into .cache", [sys.executable, "-m", "lab.controlplane", "build"])
 
 OWN = (
-    "another operator in Seldon's place, a model that ran before, the way out, Ctrl-C",
+    "control planes of their own: outages, another operator, a model that ran before, the way out, Ctrl-C",
     pytest("-n", "2", "--dist", "loadfile", "tests/controlplane"),
 )
 

@@ -22,7 +22,7 @@ PATIENCE = 900  # seconds that a story may take
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "first: the others begin when it has measured (stage.measured) or ended")
-    config.addinivalue_line("markers", "alone: begins when the stories that run side by side are done")
+    config.addinivalue_line("markers", "early: does not wait for the cluster; awaits stage.up and stage.measured itself")
     config.addinivalue_line("markers", "app(name): a release of the story's own, at rest on version 1 when it begins")
 
 
@@ -45,6 +45,9 @@ def stage(request):
 
         async def story(item):
             async with asyncio.timeout(PATIENCE):
+                if item.get_closest_marker("early"):
+                    await item.obj(one)
+                    return
                 await one.up()
                 if item in firsts:
                     try:
@@ -52,10 +55,7 @@ def stage(request):
                     finally:
                         one.measured.set()
                     return
-                if firsts:
-                    await one.measured.wait()
-                if item.get_closest_marker("alone"):
-                    await _gathered(task for name, task in tasks.items() if name in together)
+                await one.measured.wait()
                 await item.obj(one)
 
         async def begin():
@@ -63,7 +63,8 @@ def stage(request):
             return {item.nodeid: asyncio.create_task(story(item), name=item.name) for item in mine}
 
         firsts = [item for item in mine if item.get_closest_marker("first")]
-        together = {item.nodeid for item in mine if not item.get_closest_marker("alone")}
+        if not firsts:
+            one.measured.set()
         tasks = {}
         tasks |= runner.run(begin())
         one.awaited = lambda item: runner.run(_result(tasks[item.nodeid]))

@@ -23,6 +23,7 @@ from lab.models import Wanted
 from lab.people import People
 from lab.processes import Process, until
 from lab.render import command
+from lab.setting import GATES
 from lab.story import Commit, Seconds, folder, now, release_log, walk
 
 ROLLOUT = str(Path(sys.executable).parent / "rollout")
@@ -57,8 +58,8 @@ class Stage:
     trained: dict[tuple[str, str], models.Trained] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))  # of pull requests
+    planted: asyncio.Event = field(default_factory=asyncio.Event)  # set when git says what the releases run
     measured: asyncio.Event = field(default_factory=asyncio.Event)  # set when the other stories may begin
-    seen: asyncio.Event = field(default_factory=asyncio.Event)  # set when the releases were seen as root.yaml made them
     awaited: Callable[[Any], None] = print  # awaits the story of a test; set by conftest.py
     _up: asyncio.Task[None] | None = None
 
@@ -83,10 +84,13 @@ class Stage:
                 for name in ("model", "stable"):
                     path = f"{folder(app, env)}/{name}.yaml"
                     files[path] = models.named((world.people.folder / path).read_text(), self.trained[app, "1"])
+        gates = "apps/credit/gates.yaml"
+        files[gates] = (world.people.folder / gates).read_text().replace(*GATES)
         for app in self.apps:
             world.behave(app, "1")
             files |= self.new_app(app)
         await world.people.commit("The models that were trained here, and the stories' own apps", files)
+        self.planted.set()
         began = time.monotonic()
         await world.apply_root()
         names = [f"{app}-{env}" for app in REAL for env in ENVIRONMENTS] + [f"{app}-prod" for app in self.apps]

@@ -52,7 +52,7 @@ async def test_the_controllers_token_may_read_applications_in_argocd_and_nothing
     world = stage.world
     account = await world.admin.token_of("rollout", "rollout-controller")
     token = private(world.work / "tokens" / "controller", account)
-    allowed, asked, few = set(), 0, asyncio.Semaphore(8)
+    allowed, asked, few = set(), 0, asyncio.Semaphore(2)
     async with Api(world.kubernetes.url, world.kubernetes.ca, token) as own:
 
         async def attempt(name, verb, namespace, method, path):

@@ -2,7 +2,9 @@
 
 import os
 import secrets
+import time
 
+import pytest
 import yaml
 
 from lab import s3
@@ -10,7 +12,6 @@ from lab.controlplane.world import BRANCH
 from lab.pipeline import Bot, propose
 from lab.processes import free_port, until
 from lab.render import git
-from lab.setting import GATES
 from lab.story import folder
 from model.signature import PRIVATE
 
@@ -20,7 +21,7 @@ APP = "credit"
 
 
 async def bucket(stage):
-    """An S3 server that holds what the releases run; its credentials are where docs/on-your-cluster.md wants them."""
+    """An S3 server that holds what the releases run; what the model initializer is told of it."""
     world, port = stage.world, free_port()
     words = [str(s3.PYTHON), "-m", "lab.s3", "serve", str(port), str(world.store)]
     server = world.processes.start("s3", words, env={**os.environ, "PYTHONPATH": str(world.source)})
@@ -29,11 +30,7 @@ async def bucket(stage):
         return "serving" in server.log.read_text().splitlines()
 
     await until("the bucket", serving, 60, server)
-    told = s3.rclone(port, "models", secrets.token_hex(16))
-    for env in ("dev", "staging"):
-        metadata = {"name": "model-store", "namespace": f"{APP}-{env}"}
-        await world.admin.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": told})
-    return told
+    return s3.rclone(port, "models", secrets.token_hex(16))
 
 
 async def of_git(stage, env):
@@ -42,23 +39,28 @@ async def of_git(stage, env):
     return yaml.safe_load(text)["spec"]
 
 
+@pytest.mark.early
 async def test_a_trained_version_is_merged_walks_in_dev_is_promoted_and_walks_in_staging(stage):
-    world, people = stage.world, await stage.person("training")
-    gates = f"apps/{APP}/gates.yaml"
-    text = (people.folder / gates).read_text()
-    assert GATES[0] in text
-    await people.commit("The pipeline shares this machine", {gates: text.replace(*GATES)})
+    world = stage.world
+    await stage.planted.wait()
+    people = await stage.person("training")
     told = await bucket(stage)
     bot = Bot(
         world.processes, people.remote, world.work / "bot", {"MODEL_STORE": "s3://models"} | s3.aws(told), world.keys / PRIVATE
     )
+    began = time.time()
     proposed = await propose(bot, APP, "dev", "auc")
+    stage.times["training -> pull request"] = time.time() - began
     version = proposed.trained.wanted.version
     assert version == "3"  # the bucket holds 1 and 2
     made = {"version": version, "modelUri": f"s3://models/{APP}/{version}", "sha256": proposed.trained.sha256}
 
-    await stage.seen.wait()
-    before = (await stage.now(APP, "dev")).sha
+    await stage.up()
+    await stage.measured.wait()
+    for env in ("dev", "staging"):
+        metadata = {"name": "model-store", "namespace": f"{APP}-{env}"}
+        await world.admin.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": told})
+    began, before = time.time(), (await stage.now(APP, "dev")).sha
     await people.merge(proposed.branch, f"{APP}(dev): start {version}", next(stage.numbers), proposed.text)
     await stage.rests(APP, version, env="dev")
     assert (await stage.walked(APP, before, "dev"))[0] == (version, "1", 0)
@@ -68,6 +70,7 @@ async def test_a_trained_version_is_merged_walks_in_dev_is_promoted_and_walks_in
     promote = [ROLLOUT, "promote", APP, "--from", "dev", "--to", "staging"]
     await people.pull_request(f"{APP}(staging): start {version}", next(stage.numbers), promote)
     await stage.rests(APP, version, env="staging")
+    stage.times["that merged in dev -> promoted, and at rest in staging"] = time.time() - began
     walked = await stage.walked(APP, before, "staging")
     assert [canary for _, _, canary in walked] == [0, 25, 25, 0, 0]
     assert await of_git(stage, "staging") == made
