@@ -40,9 +40,7 @@ class PodSpec:
     env: tuple[tuple[str, str], ...]
     probe_path: str
     digest: str  # of everything whose change restarts pods
-    bucket: tuple[tuple[str, str], ...] = field(
-        default=(), repr=False
-    )  # the initializer's variables, where a Secret names a bucket
+    bucket: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # what a Secret tells the initializer of one
 
 
 Command = Callable[[PodSpec, Path, int], tuple[list[str], dict[str, str]]]
