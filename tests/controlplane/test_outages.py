@@ -6,8 +6,7 @@ import pytest
 
 from lab.controlplane.world import ROOT, ControlPlane
 
-from ..e2e.stage import Stage
-from ..e2e.test_stories import WALK
+from ..e2e.stage import WALK, Stage
 from .small import APP, NAMESPACE, one_release
 
 OUT = ROOT / "out" / "outages"

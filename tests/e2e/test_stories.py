@@ -11,10 +11,9 @@ from lab.processes import LabError
 from lab.render import git
 from lab.story import folder
 
-from .stage import ENVIRONMENTS, REAL
+from .stage import ENVIRONMENTS, REAL, WALK
 
 JSON = {"Content-Type": "application/json"}
-WALK = [("2", "1", 0), ("2", "1", 5), ("2", "1", 25), ("2", "2", 25), ("2", "2", 0), ("2", "", 0)]
 
 
 async def test_root_applied_by_hand_makes_everything_else_synced_and_healthy_and_it_serves(stage):
