@@ -162,6 +162,12 @@ class Stage:
         await self.split(app, {f"stable/{version}": 100}, within=90, env=env)
         await self.reached(app, env=env)
         await self.settled(f"{app}-{env}", within=90)
+
+        async def alone() -> bool:  # a sync that was under way may put the canary back for a moment, which heals
+            live = (await self.seldon(app, env))["spec"]["predictors"]
+            return [(one["name"], one["annotations"]["version"]) for one in live] == [("stable", version)]
+
+        await self.wait(f"{app}'s stable {version} alone in {env}", alone, 90)
         return await self.now(app, env)
 
     async def reached(self, app: str, within: float = 180, env: str = "prod") -> None:
@@ -208,9 +214,9 @@ class Stage:
 
         return await self.wait(f"{app} split {wanted} in {env}", probe, within)
 
-    async def seldon(self, app: str) -> dict[str, Any]:
+    async def seldon(self, app: str, env: str = "prod") -> dict[str, Any]:
         """The live SeldonDeployment."""
-        found = await self.world.admin.get(kube.SELDON_DEPLOYMENTS, f"{app}-prod", app)
+        found = await self.world.admin.get(kube.SELDON_DEPLOYMENTS, f"{app}-{env}", app)
         assert found is not None
         return found
 
