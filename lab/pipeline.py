@@ -67,8 +67,8 @@ async def propose(bot: Bot, app: str, env: str, metric: str) -> Proposed:
 
 
 async def _run(bot: Bot, name: str, words: list[str], home: Path) -> str:
-    """Run Python in the pipelines' environment, behind whatever serves; return the last line it said."""
-    process = bot.processes.start(name, ["nice", str(PYTHON), *words], env=_environment(bot), cwd=home)
+    """Run Python in the pipelines' environment; return the last line it said."""
+    process = bot.processes.start(name, [str(PYTHON), *words], env=_environment(bot), cwd=home)
     while process.running:
         await asyncio.sleep(0.1)
     if process.popen.returncode:

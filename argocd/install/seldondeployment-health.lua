@@ -1,4 +1,5 @@
--- Health of a SeldonDeployment. Available is Healthy, Failed is Degraded, everything else is on its way.
+-- Health of a SeldonDeployment. Available is Healthy, Failed is Degraded, everything else is on its way; so is an Available
+-- from before a predictor came: Seldon's operator sets no observedGeneration, but it counts every predictor's Deployment.
 -- The message is for a person: "stable 7 at 95 %, canary 8 at 5 %: 1 of 2 replicas ready". Versions and traffic are what git
 -- says, from metadata.annotations; where the live predictor differs, the message tells both.
 -- Argo CD gives a health check no string library: `..` and exact names are what there is.
@@ -37,13 +38,21 @@ local function runs(predictor)
   return said
 end
 
+local function counts_all()
+  if status.deploymentStatus == nil then return true end
+  local counted = 0 -- not by name: a long one is a hash
+  for _ in pairs(status.deploymentStatus) do counted = counted + 1 end
+  return counted >= #obj.spec.predictors
+end
+
 local parts = {}
 for i, predictor in ipairs(obj.spec.predictors) do
   parts[i] = predictor.name .. " " .. runs(predictor) .. missing(predictor)
 end
 
 local health = {status = HEALTH[status.state] or "Progressing", message = table.concat(parts, ", ")}
-if status.state == nil then
+if status.state == nil or (status.state == "Available" and not counts_all()) then
+  health.status = "Progressing"
   health.message = health.message .. ". Seldon's operator has not looked at it yet"
 elseif status.state == "Failed" and (status.description or "") ~= "" then
   health.message = health.message .. ". " .. status.description

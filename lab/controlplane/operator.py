@@ -200,8 +200,7 @@ class Operator:
         seen: dict[str, Object | None] = {}
         for predictor in sdep["spec"]["predictors"]:
             seen[predictor["name"]] = self.deployments.objects.get((namespace, deployment_name(sdep, predictor)))
-        for child in children(sdep):
-            await self._apply(child)
+        await asyncio.gather(*map(self._apply, children(sdep)))
         if all(ready(found) for found in seen.values()):
             await self._apply(routes(sdep))
             keep = {deployment_name(sdep, predictor) for predictor in sdep["spec"]["predictors"]}

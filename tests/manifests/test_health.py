@@ -98,6 +98,18 @@ BOTH = (("stable", "7", 95), ("canary", "8", 5))
             "stable 7 at 95 %, canary 8 at 5 %. Seldon's operator has not looked at it yet",
             id="new",
         ),
+        pytest.param(
+            deployment(*BOTH, state="Available", deploymentStatus=counts(stable="2/2")),
+            "Progressing",
+            "stable 7 at 95 %, canary 8 at 5 %. Seldon's operator has not looked at it yet",
+            id="available before the canary came",
+        ),
+        pytest.param(
+            deployment(*BOTH, state="Available", deploymentStatus={"seldon-1f3a": {}, "seldon-77bc": {}}),
+            "Healthy",
+            "stable 7 at 95 %, canary 8 at 5 %",
+            id="names too long for Seldon are hashes",
+        ),
         pytest.param(deployment(*BOTH, state="Weird"), "Progressing", "stable 7 at 95 %, canary 8 at 5 %", id="another state"),
     ],
 )
