@@ -109,7 +109,7 @@ class Processes:
         await asyncio.gather(*(self.stop(process, grace) for process in reversed(list(self.children))))
 
 
-async def until(what: str, probe: Probe, deadline: float, process: Process | None = None) -> None:
+async def until(what: str, probe: Probe, deadline: float, process: Process | None = None, every: float = 0.1) -> None:
     """Wait until the probe says yes; the process must stay alive meanwhile."""
     end = time.monotonic() + deadline
     while True:
@@ -120,7 +120,7 @@ async def until(what: str, probe: Probe, deadline: float, process: Process | Non
         if time.monotonic() > end:
             tail = f"\n{process.tail()}" if process else ""
             raise LabError(f"not within {deadline:g} s: {what}{tail}")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(every)
 
 
 async def http_get(url: str, timeout: float = 2.0) -> tuple[int, str]:

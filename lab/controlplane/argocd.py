@@ -177,11 +177,12 @@ class ArgoCD:
 
         async def probe() -> bool:
             found.clear()
-            found.update(await self.applications())
+            looks = await asyncio.gather(*(self.api.get(kube.APPLICATIONS, NAMESPACE, name) for name in names))
+            found.update((name, one) for name, one in zip(names, looks, strict=True) if one)
             return all(name in found and fine(found[name], revision) for name in names)
 
         try:
-            await until(f"{', '.join(names)}: Synced and Healthy", probe, within)
+            await until(f"{', '.join(names)}: Synced and Healthy", probe, within, every=0.3)
         except LabError as late:
             raise LabError(f"{late}\n" + "\n".join(brief(found[name]) for name in names if name in found)) from late
         return found

@@ -6,6 +6,7 @@ webhook that GitHub would, signed with the shared secret, to whoever is to be to
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -70,7 +71,9 @@ class Remote:
             self._runner = None
 
     async def head(self) -> str:
-        """The branch's commit."""
+        """The branch's commit; read as git writes it at a push, or asked of git where that was packed."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self.repository / "refs" / "heads" / self.branch).read_text().strip()
         return (await git("rev-parse", f"refs/heads/{self.branch}", cwd=self.repository)).strip()
 
     def _who(self, request: web.Request) -> User | None:

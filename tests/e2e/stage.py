@@ -69,6 +69,7 @@ class Stage:
     planted: asyncio.Event = field(default_factory=asyncio.Event)  # set when git says what the releases run
     measured: asyncio.Event = field(default_factory=asyncio.Event)  # set when the other stories may begin
     awaited: Callable[[Any], None] = print  # awaits the story of a test; set by conftest.py
+    known: dict[tuple[str, str, str], Commit] = field(default_factory=dict)  # (head, app, env): asking git costs six processes
     _up: asyncio.Task[None] | None = None
 
     # -- setting
@@ -149,7 +150,10 @@ class Stage:
 
     async def now(self, app: str, env: str = "prod") -> Commit:
         """The release as the branch's head has it."""
-        return await now(self.world.remote.repository, BRANCH, app, env)
+        seen = (await self.world.remote.head(), app, env)
+        if seen not in self.known:
+            self.known[seen] = await now(self.world.remote.repository, BRANCH, app, env)
+        return self.known[seen]
 
     async def rests(self, app: str, version: str, within: float = 240, env: str = "prod") -> Commit:
         """Wait until git, cluster and traffic agree on one version."""
@@ -194,7 +198,7 @@ class Stage:
             self.world.check()
             return await probe()
 
-        await until(what, checked, within)
+        await until(what, checked, within, every=0.3)
         return time.monotonic() - began
 
     async def settled(self, *names: str, within: float = 120) -> dict[str, Any]:
