@@ -143,7 +143,9 @@ async def audited(demo: Demo) -> None:
     for line in words.strip().splitlines()[-3:]:
         say(f"   {line}")
     _, delivery, _ = await command(rollout, "dora", "--repo", str(demo.world.remote))
-    demo.delivery = "\n".join([delivery.strip(), "", *(f"{one.runs}." for one in demo.proposed.values())])
+    bot = pipeline.Bot.of(demo.world)
+    ended = [await pipeline.runs(bot, app) for app in APPS]
+    demo.delivery = "\n".join([delivery.strip(), "", *(f"{said}." for said in ended)])
     say(f"   rollout dora:\n{delivery.rstrip()}")
 
 

@@ -29,7 +29,6 @@ class Proposed:
     trained: Trained
     branch: str
     text: str
-    runs: str  # how the pipeline's runs ended, as `python -m pipelines runs` says it
 
 
 @dataclass(frozen=True)
@@ -48,22 +47,30 @@ class Bot:
         store = {"MODEL_STORE": world.store.as_uri()}
         return cls(world.processes, str(world.remote), world.folder, store, world.keys / PRIVATE)
 
+    def home(self, app: str) -> Path:
+        """Its clone, with its registry."""
+        return self.folder / "work" / f"bot-{app}"
+
 
 async def propose(bot: Bot, app: str, env: str, metric: str) -> Proposed:
     """Train, judge, publish and propose a version of an app, as the remote is now; its branch is on the remote."""
     if not PYTHON.exists():
         raise LabError(f"{PYTHON}: is not there; `./setup.sh pipelines` makes it")
-    began, home, out = time.monotonic(), bot.folder / "work" / f"bot-{app}", bot.folder / "train" / app
+    began, home, out = time.monotonic(), bot.home(app), bot.folder / "train" / app
     await git("clone", "-q", "--branch", BRANCH, bot.remote, str(home))
     words = ["-m", "pipelines", "train", app, "--env", env, "--out", str(out)]
     await _run(bot, f"train-{app}", words, home)
-    runs = await _run(bot, f"runs-{app}", ["-m", "pipelines", "runs", app], home)
     said = json.loads((out / "report.json").read_text())
     await git("push", "-q", "origin", said["branch"], cwd=home)
     made, data = Wanted(app, said["version"], ("python -m pipelines train",)), said["data"]
     seconds = time.monotonic() - began
     trained = Trained(made, said["sha256"], metric, said[metric]["value"], data["rows"], data["origin"], False, seconds)
-    return Proposed(trained, said["branch"], (out / "pull-request.md").read_text(), runs)
+    return Proposed(trained, said["branch"], (out / "pull-request.md").read_text())
+
+
+async def runs(bot: Bot, app: str) -> str:
+    """How the pipeline's runs ended, as `python -m pipelines runs` says it."""
+    return await _run(bot, f"runs-{app}", ["-m", "pipelines", "runs", app], bot.home(app))
 
 
 async def _run(bot: Bot, name: str, words: list[str], home: Path) -> str:

@@ -72,8 +72,8 @@ async def test_a_merged_start_walks_5_25_100_and_no_request_is_lost(stage):
 @pytest.mark.app("broken")
 async def test_a_bad_version_is_taken_out_and_git_cluster_and_stable_agree(stage):
     app, people = "broken", await stage.person("broken")
-    stage.world.behave(app, "2", fails=0.3)
-    stage.load(app, rate=150)
+    stage.world.behave(app, "2", fails=0.6)
+    stage.load(app)
     before = await stage.now(app)
     merged = await stage.start(people, app, "2")
     await stage.canary(app, 5)
