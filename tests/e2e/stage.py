@@ -229,15 +229,15 @@ class Stage:
         await self.world.processes.stop(self.world.loads.pop(app), grace=60)
         return self.client(app)
 
-    async def canary(self, app: str, percent: int, within: float = 120) -> Commit:
+    async def canary(self, app: str, percent: int, within: float = 120, env: str = "prod") -> Commit:
         """Wait until git says so much for the canary."""
 
         async def probe() -> bool:
-            state = await self.now(app)
+            state = await self.now(app, env)
             return state.in_rollout and state.canary == percent
 
-        await self.wait(f"{app}'s canary at {percent} % in git", probe, within)
-        return (await self.commits(app, ""))[-1]
+        await self.wait(f"{app}'s canary at {percent} % in {env} in git", probe, within)
+        return (await self.commits(app, "", env))[-1]
 
     def load(self, app: str, bodies: list[str] | None = None, rate: float = RATE) -> None:
         """Clients of a release, at a steady rate."""
