@@ -6,7 +6,8 @@
     the controller's Pod  <-- Prometheus <-- scrape -------- Envoy <-- clients
 
 The repository is set up by the commands of docs/on-your-cluster.md, run as they stand there. Besides, to be done in minutes, the
-controller looks every second, the plans have short dwells, and the releases name the models that were trained here.
+controller looks every second and asks for five seconds of health instead of ten, the plans have short dwells, and the releases
+name the models that were trained here.
 """
 
 import asyncio
@@ -51,7 +52,7 @@ BRANCH = "main"
 PAGE = "docs/on-your-cluster.md"
 SETTINGS = "base/rollout-controller/settings.env"
 LOGGERS = ("seldon", "kubelet")
-CONTROLLER = {"INTERVAL": "1s", "BATCH": "1s"}
+CONTROLLER = {"INTERVAL": "1s", "BATCH": "1s", "SETTLE": "5s"}
 TINY = ROOT / "tests" / "lab" / "tiny_model.py"
 
 
