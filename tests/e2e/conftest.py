@@ -1,5 +1,5 @@
 """One control plane for all stories of a run; they begin together, on releases of their own, and each test awaits its own.
-One begins a little earlier: what a merge takes is measured before the others load the machine.
+Two begin earlier: what a merge takes is measured, and a version trained, before the others load the machine.
 
 What is left in out/e2e/: logs, the remote, times.json; when a story failed, also dump/ with what cluster and git said.
 """
@@ -21,8 +21,9 @@ PATIENCE = 900  # seconds that a story may take
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "first: the others begin when it has measured (stage.measured) or ended")
-    config.addinivalue_line("markers", "early: does not wait for the cluster; awaits stage.up and stage.measured itself")
+    config.addinivalue_line(
+        "markers", "first: begins at once; the others when each such story has let them (stage.let_go) or ended"
+    )
     config.addinivalue_line("markers", "app(name): a release of the story's own, at rest on version 1 when it begins")
 
 
@@ -45,26 +46,21 @@ def stage(request):
 
         async def story(item):
             async with asyncio.timeout(PATIENCE):
-                if item.get_closest_marker("early"):
+                if item.name not in one.ahead:
+                    await one.up()
+                    await one.others.wait()
+                try:
                     await item.obj(one)
-                    return
-                await one.up()
-                if item in firsts:
-                    try:
-                        await item.obj(one)
-                    finally:
-                        one.measured.set()
-                    return
-                await one.measured.wait()
-                await item.obj(one)
+                finally:
+                    one.let_go()
 
         async def begin():
             await one.world.__aenter__()
             return {item.nodeid: asyncio.create_task(story(item), name=item.name) for item in mine}
 
-        firsts = [item for item in mine if item.get_closest_marker("first")]
-        if not firsts:
-            one.measured.set()
+        one.ahead = {item.name for item in mine if item.get_closest_marker("first")}
+        if not one.ahead:
+            one.others.set()
         tasks = {}
         tasks |= runner.run(begin())
         one.awaited = lambda item: runner.run(_result(tasks[item.nodeid]))

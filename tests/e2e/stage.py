@@ -67,7 +67,8 @@ class Stage:
     times: dict[str, float] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))  # of pull requests
     planted: asyncio.Event = field(default_factory=asyncio.Event)  # set when git says what the releases run
-    measured: asyncio.Event = field(default_factory=asyncio.Event)  # set when the other stories may begin
+    ahead: set[str] = field(default_factory=set)  # the stories that the others wait for
+    others: asyncio.Event = field(default_factory=asyncio.Event)  # set when they may begin
     awaited: Callable[[Any], None] = print  # awaits the story of a test; set by conftest.py
     known: dict[tuple[str, str, str], Commit] = field(default_factory=dict)  # (head, app, env): asking git costs six processes
     _up: asyncio.Task[None] | None = None
@@ -122,6 +123,13 @@ class Stage:
             assert digest
             files[path] = re.sub(r"digest: sha256:\w+", digest[0], files[path])
         return files
+
+    def let_go(self) -> None:
+        """The others need not wait for this story any more."""
+        task = asyncio.current_task()
+        self.ahead -= {task.get_name()} if task else set()
+        if not self.ahead:
+            self.others.set()
 
     # -- git
 

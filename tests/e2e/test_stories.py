@@ -36,6 +36,7 @@ async def test_root_applied_by_hand_makes_everything_else_synced_and_healthy_and
 
 @pytest.mark.first
 async def test_a_merged_start_walks_5_25_100_and_no_request_is_lost(stage):
+    await stage.up()
     app, people = "credit", await stage.person("walk")
     before = (await stage.now(app)).sha
     stage.load(app, await models.questions(app))
@@ -53,7 +54,7 @@ async def test_a_merged_start_walks_5_25_100_and_no_request_is_lost(stage):
 
     await stage.wait("the first request to the canary", first, 180)
     stage.times["merge -> first canary request"] = time.time() - pushed
-    stage.measured.set()
+    stage.let_go()
     step = await stage.canary(app, 25)
     await stage.split(app, {"stable/1": 75, "canary/2": 25})
     stage.times["step commit -> weights applied, all stories at once"] = time.time() - step.time

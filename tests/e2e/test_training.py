@@ -1,5 +1,6 @@
 """From rows to staging: the pipeline's version, in a real bucket, merged as its bot proposed it, walked, and promoted."""
 
+import asyncio
 import os
 import secrets
 import time
@@ -39,9 +40,9 @@ async def of_git(stage, env):
     return yaml.safe_load(text)["spec"]
 
 
-@pytest.mark.early
+@pytest.mark.first
 async def test_a_trained_version_is_merged_walks_in_dev_is_promoted_and_walks_in_staging(stage):
-    world = stage.world
+    world, cluster = stage.world, asyncio.ensure_future(stage.up())
     await stage.planted.wait()
     people = await stage.person("training")
     told = await bucket(stage)
@@ -55,8 +56,9 @@ async def test_a_trained_version_is_merged_walks_in_dev_is_promoted_and_walks_in
     assert version == "3"  # the bucket holds 1 and 2
     made = {"version": version, "modelUri": f"s3://models/{APP}/{version}", "sha256": proposed.trained.sha256}
 
-    await stage.up()
-    await stage.measured.wait()
+    stage.let_go()
+    await cluster
+    await stage.others.wait()
     for env in ("dev", "staging"):
         metadata = {"name": "model-store", "namespace": f"{APP}-{env}"}
         await world.admin.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": told})
