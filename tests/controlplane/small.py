@@ -7,9 +7,10 @@ NAMESPACE, OVERLAY = f"{APP}-{ENV}", f"overlays/{ENV}/{APP}"
 OTHERS = ("overlays/dev", "overlays/staging", "overlays/prod/credit", "apps/credit")
 
 
-async def one_release(world):
-    """Take every other release out of the repository, before anything of it is applied."""
+async def one_release(world, ready="90s"):
+    """Take every other release out of the repository, before anything of it is applied. ready: the plan's deadline for a commit."""
     for version in ("1", "2"):
         world.behave(APP, version)
     await world.people.pull_request("One release is enough here", 100, ["git", "rm", "-q", "-r", *OTHERS])
-    await world.people.commit("A plan of seconds", {f"overlays/{ENV}/common/rollout.yaml": (PLANS / f"{ENV}.yaml").read_text()})
+    plan = (PLANS / f"{ENV}.yaml").read_text().replace("ready: 90s", f"ready: {ready}")
+    await world.people.commit("A plan of seconds", {f"overlays/{ENV}/common/rollout.yaml": plan})

@@ -15,7 +15,7 @@ AWAY = 5  # seconds
 
 async def walked_through_outages(stage):
     world, people = stage.world, await stage.person("outage")
-    await one_release(world)
+    await one_release(world, ready="5m")  # longer than all of it is away, and Argo CD asks git again once a minute
     await world.apply_root()
     await stage.settled("root", NAMESPACE, "rollout-controller", within=300)
     await world.prometheus.scraping()
@@ -23,6 +23,7 @@ async def walked_through_outages(stage):
     before = (await stage.now(APP)).sha
     await stage.start(people, APP, "2")
     await stage.canary(APP, 5)
+    await stage.split(APP, {"stable/1": 95, "canary/2": 5})
 
     components = [world.argocd.running[name] for name in ("application-controller", "repo-server")]
     await asyncio.gather(*(world.processes.stop(process) for process in components))
