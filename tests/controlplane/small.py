@@ -8,7 +8,7 @@ OTHERS = ("overlays/dev", "overlays/staging", "overlays/prod/credit", "apps/cred
 
 
 async def one_release(world, ready="90s"):
-    """Take every other release out of the repository, before anything of it is applied. ready: the plan's deadline for a commit."""
+    """Take every other release out of the repository, before anything is applied. ready: the plan's deadline for a commit."""
     for version in ("1", "2"):
         world.behave(APP, version)
     await world.people.pull_request("One release is enough here", 100, ["git", "rm", "-q", "-r", *OTHERS])
