@@ -1,5 +1,6 @@
 """One control plane for all stories of a run; they begin together, on releases of their own, and each test awaits its own.
-Two begin earlier: what a merge takes is measured, and a version trained, before the others load the machine.
+Some begin earlier: what root.yaml made is seen before it changes, what a merge takes is measured, and a version trained, before
+the others load the machine.
 
 What is left in out/e2e/: logs, the remote, times.json; when a story failed, also dump/ with what cluster and git said.
 """

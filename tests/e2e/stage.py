@@ -31,14 +31,8 @@ SHA = "ab" * 32  # the tiny server checks none
 REAL = ("credit", "savings")
 ENVIRONMENTS = ("dev", "staging", "prod")
 RATE = 60.0  # requests per second and release: at 5 % the canary gets 3 of them
-WALK = [
-    ("2", "1", 0),
-    ("2", "1", 5),
-    ("2", "1", 25),
-    ("2", "2", 25),
-    ("2", "2", 0),
-    ("2", "", 0),
-]  # what a walk from 1 to 2 goes through
+# What a walk from 1 to 2 goes through: model, stable, canary percent.
+WALK = [("2", "1", 0), ("2", "1", 5), ("2", "1", 25), ("2", "2", 25), ("2", "2", 0), ("2", "", 0)]
 PLANS = Path(__file__).parent / "plans"  # the environments', in seconds
 VERSIONS = (
     Wanted("credit", "1"),

@@ -16,7 +16,9 @@ from .stage import ENVIRONMENTS, REAL, WALK
 JSON = {"Content-Type": "application/json"}
 
 
+@pytest.mark.first
 async def test_root_applied_by_hand_makes_everything_else_synced_and_healthy_and_it_serves(stage):
+    await stage.up()
     applications = await stage.world.argocd.applications()
     expected = {f"{app}-{env}" for app in REAL for env in ENVIRONMENTS} | {"rollout-controller"}
     assert expected <= set(applications)
