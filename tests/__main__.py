@@ -21,7 +21,6 @@ TWO_CORES = [
 ]
 ONE_CORE = [
     ("pipelines: from rows to a pull request; Kubeflow, MLflow, S3; every workflow", [PIPELINES, "tests/pipelines"]),
-    ("models: trained, saved, served", pytest("tests/model")),
     ("the gate's e-values are an independent library's", [ORACLE, "tests/oracle"]),
     ("bench: what it measures, not how fast", pytest("tests/bench")),
 ]
@@ -29,6 +28,7 @@ THE_OTHER = [
     ("the demo's story", pytest("tests/demo")),
     ("the images: locked installs and commands, without a container", pytest("tests/images")),
     ("the lab: real model servers, real Envoy, real Prometheus", pytest("tests/lab")),
+    ("models: trained, saved, served", pytest("tests/model")),
 ]
 
 if __name__ == "__main__":
