@@ -73,7 +73,7 @@ async def test_a_trained_version_is_merged_walks_in_dev_is_promoted_and_walks_in
     await people.pull_request(f"{APP}(staging): start {version}", next(stage.numbers), promote)
     step = await stage.canary(APP, 25, env="staging")
     await stage.split(APP, {"stable/1": 75, f"canary/{version}": 25}, env="staging")
-    stage.times["step commit -> weights applied"] = time.time() - step.time
+    stage.times["step commit -> weights applied, in staging"] = time.time() - step.time
     await stage.rests(APP, version, env="staging")
     stage.times["that merged in dev -> promoted, and at rest in staging"] = time.time() - began
     walked = await stage.walked(APP, before, "staging")
