@@ -144,7 +144,7 @@ async def audited(demo: Demo) -> None:
         say(f"   {line}")
     _, delivery, _ = await command(rollout, "dora", "--repo", str(demo.world.remote))
     bot = pipeline.Bot.of(demo.world)
-    ended = [await pipeline.runs(bot, app) for app in APPS]
+    ended = await asyncio.gather(*(pipeline.runs(bot, app) for app in APPS))
     demo.delivery = "\n".join([delivery.strip(), "", *(f"{said}." for said in ended)])
     say(f"   rollout dora:\n{delivery.rstrip()}")
 

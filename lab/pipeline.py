@@ -16,10 +16,9 @@ from typing import Self
 from lab.models import ROOT, Trained, Wanted
 from lab.processes import LabError, Processes
 from lab.render import git
+from lab.s3 import PYTHON
 from lab.world import BRANCH, World
 from model.signature import KEY, PRIVATE
-
-PYTHON = ROOT / ".venv-pipelines" / "bin" / "python"
 
 
 @dataclass(frozen=True)

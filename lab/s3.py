@@ -1,4 +1,4 @@
-"""A bucket on this machine, moto's S3 server, and the copy that Seldon's model initializer makes from one.
+"""Stands in for S3, by moto's server on this machine, and for the copy that Seldon's model initializer makes with rclone.
 
 Runs in the pipelines' environment, which has the libraries for it:
     python -m lab.s3 serve PORT FOLDER   the bucket `models`, which begins with the folder's files; says `serving` when it does
@@ -10,8 +10,9 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
+
+from model import store
 
 PYTHON = Path(__file__).resolve().parent.parent / ".venv-pipelines" / "bin" / "python"
 BUCKET, REGION = "models", "us-east-1"
@@ -32,39 +33,32 @@ def aws(told: Mapping[str, str]) -> dict[str, str]:
     return {name: told[source] for name, source in names.items()} | {"AWS_DEFAULT_REGION": REGION}
 
 
-def _client() -> Any:
-    import boto3  # noqa: PLC0415  # only this environment has it
-
-    return boto3.client("s3")
-
-
 def _serve(port: int, folder: Path) -> None:
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415  # only this environment has it
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=port)
     server.start()
     os.environ |= aws(rclone(port, "any", "any"))
-    client = _client()
-    client.create_bucket(Bucket=BUCKET)
+    bucket = store.bucket(BUCKET)
+    bucket.client.create_bucket(Bucket=BUCKET)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        client.upload_file(str(path), BUCKET, path.relative_to(folder).as_posix())
+        bucket.create(path.relative_to(folder).as_posix(), path.read_bytes())
     print("serving", flush=True)
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
 
 
 def _copy(uri: str, into: Path) -> int:
-    parts, found = urlsplit(uri), 0
     os.environ |= aws(os.environ)
-    client, prefix = _client(), parts.path.strip("/") + "/"
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=parts.netloc, Prefix=prefix):
-        for one in page.get("Contents", ()):
-            path = into / one["Key"].removeprefix(prefix)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            client.download_file(parts.netloc, one["Key"], str(path))
-            found += 1
-    if not found:
+    parts = urlsplit(uri)
+    bucket, prefix = store.bucket(parts.netloc), parts.path.strip("/") + "/"
+    names = bucket.names(prefix)
+    for name in names:
+        path = into / name.removeprefix(prefix)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bucket.read(name))
+    if not names:
         print(f"{uri}: directory not found", file=sys.stderr)
-    return 0 if found else 1
+    return 0 if names else 1
 
 
 if __name__ == "__main__":

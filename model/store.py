@@ -122,8 +122,13 @@ def opened(url: str, patience: float = 20) -> Files:
     if scheme == "file" and separator and rest.startswith("/"):
         return Folder(Path(rest))
     if scheme == "s3" and re.fullmatch(r"[a-z0-9][-a-z0-9.]+", rest):
-        return Bucket(rest, _client(patience))
+        return bucket(rest, patience)
     raise BadInput(f"store {url!r}: must be like file:///srv/models or s3://models")
+
+
+def bucket(name: str, patience: float = 20) -> Bucket:
+    """An S3 bucket, where the environment says. patience: seconds to wait for its answer, three times."""
+    return Bucket(name, _client(patience))
 
 
 def _client(patience: float) -> Any:

@@ -224,8 +224,7 @@ class Kubelet:
         found: dict[str, str] = {}
         for container in pod["spec"].get("initContainers") or []:
             for source in container.get("envFrom") or []:
-                secret = await self.api.get(kube.SECRETS, namespace, source["secretRef"]["name"])
-                found |= _decoded(secret or {})
+                found |= await self._held(kube.SECRETS, namespace, {**source["secretRef"], "optional": True})
         return found
 
     async def _say(self, running: Running) -> None:
