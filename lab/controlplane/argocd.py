@@ -23,7 +23,7 @@ from lab import tools
 from lab.controlplane import api as kube
 from lab.controlplane import build
 from lab.controlplane.api import Api, Object
-from lab.controlplane.kubernetes import Kubernetes, kubeconfig, private
+from lab.controlplane.kubernetes import GO, Kubernetes, kubeconfig, private
 from lab.processes import LabError, Process, Processes, answers, free_port, until
 from lab.render import command
 
@@ -148,6 +148,7 @@ class ArgoCD:
         own = kubeconfig(self.folder / f"{component}.yaml", self.kubernetes.url, self.kubernetes.ca, token, NAMESPACE)
         env = {
             **environment(self.manifests, component),
+            **GO,
             "PATH": f"{build.BIN}:{os.environ['PATH']}",
             "HOME": str(self.folder / "home"),
             "TMPDIR": str(self.folder / "reposerver"),

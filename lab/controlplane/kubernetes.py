@@ -6,6 +6,7 @@ There is no scheduler and no kubelet: a Pod is ready when its status says so, an
 
 import asyncio
 import json
+import os
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ USERS = {  # user: groups
     "system:kube-controller-manager": "",
     "stand-in": "system:masters",
 }
+# Cores are few and memory is there: Go's programs collect garbage when they hold five times what is live, or a gigabyte.
+GO = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
 
 
 def private(path: Path, text: str) -> Path:
@@ -105,6 +108,7 @@ class Kubernetes:
                 "--secure-port=0",
                 "--concurrent-deployment-syncs=5",
             ],
+            env={**os.environ, **GO},
         )
 
     async def start_etcd(self) -> None:
@@ -122,6 +126,7 @@ class Kubernetes:
                 f"--initial-cluster=default={peer}",
                 "--unsafe-no-fsync",
             ],
+            env={**os.environ, **GO},
         )
 
         async def healthy() -> bool:
@@ -149,6 +154,7 @@ class Kubernetes:
                 "--allow-privileged",
                 "--endpoint-reconciler-type=none",
             ],
+            env={**os.environ, **GO},
         )
         for _ in range(100):
             if self.ca.exists() or not self.server.running:

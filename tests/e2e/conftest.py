@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import json
 import os
+import time
 
 import pytest
 
@@ -41,6 +42,7 @@ def _stories(items):
 @pytest.fixture(scope="session")
 def stage(request):
     mine = _stories(request.session.items)
+    start, told = time.monotonic(), {}
     with asyncio.Runner() as runner:
         apps = tuple(sorted({mark.args[0] for item in mine for mark in item.iter_markers("app")}))
         one = Stage(ControlPlane(OUT, seldon=Seldon.read(os.environ)), apps)
@@ -50,10 +52,12 @@ def stage(request):
                 if item.name not in one.ahead:
                     await one.up()
                     await one.others.wait()
+                began = time.monotonic()
                 try:
                     await item.obj(one)
                 finally:
                     one.let_go()
+                    told[item.name] = (began - start, time.monotonic() - start)
 
         async def begin():
             await one.world.__aenter__()
@@ -74,6 +78,8 @@ def stage(request):
             (OUT / "times.json").write_text(json.dumps(one.times, indent=1))
             for what, seconds in one.times.items():
                 print(f"e2e: {what}: {seconds:.1f} s")
+            for name, (began, ended) in sorted(told.items(), key=lambda one: one[1]):
+                print(f"e2e: from {began:3.0f} s to {ended:3.0f} s: {name}")
             if request.session.testsfailed:
                 runner.run(one.world.dump(OUT / "dump"))
             runner.run(one.world.stop())
