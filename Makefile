@@ -28,7 +28,7 @@ train: setup ## from rows (CREDIT_DATA=...) to a judged version, a published one
 	@$(PIPELINES) -m pipelines train credit
 
 .PHONY: test
-test: check ## every check and every test
+test: setup ## every check and every test
 	@$(PY) -m tests
 
 .PHONY: e2e
