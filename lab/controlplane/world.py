@@ -196,7 +196,10 @@ class ControlPlane:
         self.variables["WEBHOOK"] = str(private(self.work / "webhook", self.remote.hook_secret))
         admin = kubeconfig(self.work / "admin.yaml", self.kubernetes.url, self.kubernetes.ca, self.kubernetes.token("admin"))
         self.variables["KUBECONFIG"] = str(admin)
+        self.variables["SIGNING"] = str(self.work / "signing-key")
         await self.step("secrets")
+        await self.people.fresh()
+        await self.step("signing")
 
     async def step(self, name: str) -> str:
         """Run a marked command of docs/on-your-cluster.md, as it stands there, in the person's clone; what it said."""

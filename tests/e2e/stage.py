@@ -22,7 +22,7 @@ from lab.controlplane.world import BRANCH, ControlPlane
 from lab.models import Wanted
 from lab.people import People
 from lab.processes import Process, until
-from lab.render import command
+from lab.render import command, git
 from lab.setting import GATES
 from lab.story import Commit, Seconds, folder, now, release_log, walk
 
@@ -142,6 +142,13 @@ class Stage:
         sha = await people.pull_request(title, next(self.numbers), [*edit, "--model-uri", uri or f"s3://models/{app}/{version}"])
         return next(commit for commit in await self.commits(app, "") if commit.sha == sha)
 
+    async def asked_and_started(self, app: str) -> tuple[People, Commit]:
+        """Clients of a story's own release, and the merged start of its version 2, which is as good; the person who merged it."""
+        people = await self.person(app)
+        self.world.behave(app, "2")
+        self.load(app)
+        return people, await self.start(people, app, "2")
+
     async def commits(self, app: str, since: str, env: str = "prod") -> list[Commit]:
         """The release's commits after one of them."""
         return await release_log(self.world.remote.repository, BRANCH, app, since, env)
@@ -149,6 +156,16 @@ class Stage:
     async def walked(self, app: str, since: str, env: str = "prod") -> list[tuple[str, str, int]]:
         """What the release went through after a commit."""
         return walk(await self.commits(app, since, env))
+
+    async def signed(self, app: str, since: str) -> set[tuple[str, str]]:
+        """Of a release's commits after one of them: author, and whose good signature it carries, if any."""
+        world, key = self.world, Path(f"{self.world.variables['SIGNING']}.pub")
+        signers = world.work / "allowed-signers"
+        signers.write_text(f"rollout@example.com {key.read_text()}")
+        words = ("-c", f"gpg.ssh.allowedSignersFile={signers}", "log", "--format=%an|%G?|%GS", f"{since}..{BRANCH}")
+        said = await git(*words, "--", folder(app), cwd=world.remote.repository)
+        found = [line.split("|") for line in said.splitlines()]
+        return {(author, signer if good == "G" else "") for author, good, signer in found}
 
     async def now(self, app: str, env: str = "prod") -> Commit:
         """The release as the branch's head has it."""
@@ -268,6 +285,7 @@ class Stage:
             str(world.kubernetes.ca),
         ]
         words += ["--interval", "1s", "--batch", "1s", "--cache", str(home / "cache.git"), "--log", "json"]
+        words += ["--signing-key", world.variables["SIGNING"]]
         env = {**os.environ, "GIT_CONFIG_GLOBAL": str(config)}
         return world.processes.start("rollout.rollout-controller-second", [ROLLOUT, *words], env=env)
 

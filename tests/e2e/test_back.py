@@ -28,10 +28,8 @@ async def test_a_start_reverted_while_argo_cd_is_syncing_it_leaves_nothing(stage
 
 @pytest.mark.app("midway")
 async def test_a_start_reverted_at_a_step_takes_the_canary_out(stage):
-    app, people = "midway", await stage.person("midway")
-    stage.world.behave(app, "2")
-    stage.load(app)
-    merged = await stage.start(people, app, "2")
+    app = "midway"
+    people, merged = await stage.asked_and_started(app)
     await stage.canary(app, 5)
     await stage.split(app, {"stable/1": 95, "canary/2": 5})
     stage.times["revert at 5 % -> all traffic on the old version"] = await reverted(stage, people, app, merged)
@@ -40,10 +38,8 @@ async def test_a_start_reverted_at_a_step_takes_the_canary_out(stage):
 
 @pytest.mark.app("handover")
 async def test_a_start_reverted_between_the_completions_commits_goes_back(stage):
-    app, people = "handover", await stage.person("handover")
-    stage.world.behave(app, "2")
-    stage.load(app)
-    merged = await stage.start(people, app, "2")
+    app = "handover"
+    people, merged = await stage.asked_and_started(app)
 
     async def handing_over():
         state = await stage.now(app)
@@ -56,10 +52,8 @@ async def test_a_start_reverted_between_the_completions_commits_goes_back(stage)
 
 @pytest.mark.app("closed")
 async def test_a_start_reverted_after_the_close_goes_back(stage):
-    app, people = "closed", await stage.person("closed")
-    stage.world.behave(app, "2")
-    stage.load(app)
-    merged = await stage.start(people, app, "2")
+    app = "closed"
+    people, merged = await stage.asked_and_started(app)
     await stage.rests(app, "2", within=300)
     stage.times["revert after the close -> all traffic on the old version"] = await reverted(stage, people, app, merged)
     assert (await stage.stop_load(app)).parts("lost") == {}

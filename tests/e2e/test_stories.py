@@ -37,7 +37,7 @@ async def test_root_applied_by_hand_makes_everything_else_synced_and_healthy_and
 
 
 @pytest.mark.first
-async def test_a_merged_start_walks_5_25_100_and_no_request_is_lost(stage):
+async def test_a_merged_start_walks_5_25_100_in_signed_commits_and_no_request_is_lost(stage):
     await stage.up()
     app, people = "credit", await stage.person("walk")
     before = (await stage.now(app)).sha
@@ -62,6 +62,7 @@ async def test_a_merged_start_walks_5_25_100_and_no_request_is_lost(stage):
     stage.times["step commit -> weights applied, in prod"] = time.time() - step.time
     await stage.rests(app, "2")
     assert (await stage.walked(app, before))[-len(WALK) :] == WALK
+    assert await stage.signed(app, before) == {("A. Person", ""), ("rollout", "rollout@example.com")}
     # what it syncs is the branch's head: another story's commit may already lie above ours, with the same release in it
     history = [item["revision"] for item in (await stage.application(f"{app}-prod"))["history"]]
     release = [f"{revision}:{folder(app)}" for revision in history]

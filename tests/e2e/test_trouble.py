@@ -19,10 +19,8 @@ def spoken(commits):
 
 @pytest.mark.app("patched")
 async def test_live_traffic_that_somebody_patched_is_healed_and_that_time_is_no_evidence(stage):
-    app, people = "patched", await stage.person("patched")
-    stage.world.behave(app, "2")
-    stage.load(app)
-    merged = await stage.start(people, app, "2")
+    app = "patched"
+    _, merged = await stage.asked_and_started(app)
     step = await stage.canary(app, 5)
     await stage.split(app, {"stable/1": 95, "canary/2": 5})
     await asyncio.sleep(6)  # the step's evidence has begun
@@ -53,10 +51,8 @@ async def taken_out(stage: Stage, app: str, merged, within: float):
 
 @pytest.mark.app("crashing")
 async def test_a_canary_that_was_fine_at_25_and_then_crash_loops_is_taken_out(stage):
-    app, people = "crashing", await stage.person("crashing")
-    stage.world.behave(app, "2")
-    stage.load(app)
-    merged = await stage.start(people, app, "2")
+    app = "crashing"
+    _, merged = await stage.asked_and_started(app)
     await stage.canary(app, 25, within=240)
     await stage.split(app, {"stable/1": 75, "canary/2": 25})
     for (namespace, _), group in stage.world.kubelet.groups.items():
