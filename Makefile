@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 PIPELINES := .venv-pipelines/bin/python
+# what was unpacked without root, for git to find
+export PATH := $(PATH):$(CURDIR)/.cache/tools/debian/usr/bin
 
 .PHONY: help
 help: ## what there is

