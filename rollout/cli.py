@@ -93,12 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     _release(abort)
     _why(abort)
 
-    status = command("status", _status, "what runs, state, evidence, verdict, and when the next decision can fall")
-    status.add_argument("release", nargs="?", metavar="ENV/APP", help="one release; all otherwise")
-    status.add_argument("--watch", action="store_true", help="show it again every two seconds, until Ctrl-C")
-    _services(status, required=False)
-    _tree(status)
-    _json(status)
+    _view(command("status", _status, "what runs, state, evidence, verdict, and when the next decision can fall"))
 
     run = command("run", _run, "the controller: observe, decide, commit, push, again and again")
     run.add_argument("--repo", required=True, metavar="URL", help="the deployment repository's remote")
@@ -120,6 +115,15 @@ def _parser() -> argparse.ArgumentParser:
     _proposal(command("plan", _plan, "propose steps for a service's traffic, or say what a plan's steps can show at it"))
     _study(command("simulate", _simulate, "what the gate and others do to good and bad canaries, by simulation"))
     return parser
+
+
+def _view(status: argparse.ArgumentParser) -> None:
+    status.add_argument("release", nargs="?", metavar="ENV/APP", help="one release; all otherwise")
+    status.add_argument("--watch", action="store_true", help="show it again every two seconds, until Ctrl-C")
+    status.add_argument("--branch", metavar="B", help="the remote's branch, fetched at each look (default: what is checked out)")
+    _services(status, required=False)
+    _tree(status)
+    _json(status)
 
 
 def _why(abort: argparse.ArgumentParser) -> None:

@@ -21,11 +21,12 @@ def run(chosen: argparse.Namespace) -> int:
     """Show it, once or again and again."""
     wanted = parse_key(chosen.release) if chosen.release else None
     settings = Settings(width=chosen.batch, settle=chosen.settle)
-    repo = open_here(chosen.repo)
-    controller = Controller(repo, prometheus_of(chosen), argocd_of(chosen), settings, fetch=False)
+    repo = open_here(chosen.repo, chosen.branch or "HEAD")
+    controller = Controller(repo, prometheus_of(chosen), argocd_of(chosen), settings, fetch=bool(chosen.branch))
     while True:
         shown = _look(controller, wanted)
-        print(json.dumps(shown, indent=2) if chosen.json else _text(shown), flush=True)
+        if shown is not None:
+            print(json.dumps(shown, indent=2) if chosen.json else _text(shown), flush=True)
         if not chosen.watch:
             return 0
         time.sleep(2)
@@ -33,10 +34,14 @@ def run(chosen: argparse.Namespace) -> int:
             print("\033[2J\033[H", end="")
 
 
-def _look(controller: Controller, wanted: Key | None) -> list[dict[str, Any]]:
+def _look(controller: Controller, wanted: Key | None) -> list[dict[str, Any]] | None:
+    seen_before = bool(controller.history.releases)
     tick = controller.tick(act=False)
     if tick.hold_all:
-        raise BadInput("--repo", "", tick.hold_all)
+        if not seen_before:
+            raise BadInput("--repo", "", tick.hold_all)
+        print(f"rollout: {tick.hold_all}", file=sys.stderr)  # the next look may be better
+        return None
     for trouble in tick.troubles:
         print(f"rollout: {trouble}", file=sys.stderr)
     active = {outcome.key: outcome for outcome in tick.outcomes}

@@ -34,3 +34,15 @@ def at(walked: Desk, tmp_path: Path):
         return desk
 
     return at
+
+
+@pytest.fixture
+def watched(at, tmp_path):
+    """The remote at a tag, and a clone of it."""
+
+    def watched(tag: str) -> tuple[Desk, Desk]:
+        remote = at(tag)
+        remote.git("clone", "--quiet", ".", str(tmp_path / "clone"))
+        return remote, Desk(tmp_path / "clone")
+
+    return watched

@@ -13,18 +13,6 @@ from tests.release.repository import ENV, ROLLOUT, Desk
 SAID = "prod/credit: 8 "
 
 
-@pytest.fixture
-def watched(at, tmp_path):
-    """The remote at a tag, and a clone of it."""
-
-    def watched(tag: str) -> tuple[Desk, Desk]:
-        remote = at(tag)
-        remote.git("clone", "--quiet", ".", str(tmp_path / "clone"))
-        return remote, Desk(tmp_path / "clone")
-
-    return watched
-
-
 def wait(desk: Desk, *words: str, limit: str = "0s"):
     return desk.rollout("wait", *words, "--limit", limit, "--interval", "0.1s")
 
