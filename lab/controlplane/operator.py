@@ -157,11 +157,9 @@ def state(sdep: Object, deployments: dict[str, Object | None]) -> Object:
         counts[deployment_name(sdep, predictor)] = {"replicas": wanted, "availableReplicas": status.get("availableReplicas", 0)}
         if not ready(found):
             parts.append(f"{name}: {status.get('readyReplicas', 0)} of {wanted} replicas ready")
-        late += [
-            f"{name}: {condition.get('message', '')}"
-            for condition in status.get("conditions") or []
-            if condition["type"] == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded"
-        ]
+        conditions = {condition["type"]: condition for condition in status.get("conditions") or []}
+        if all((conditions.get(one) or {}).get("status") == "False" for one in ("Progressing", "Available")):
+            late.append(f"{name}: {conditions['Progressing'].get('message', '')}")
     said = "Failed" if late else "Creating" if parts else "Available"
     replicas = sum(predictor.get("replicas", 1) for predictor in sdep["spec"]["predictors"])
     return {"state": said, "description": "; ".join([*late, *parts]), "replicas": replicas, "deploymentStatus": counts}

@@ -70,16 +70,18 @@ def test_a_predictor_is_ready_when_replicas_are_and_none_is_unavailable(status, 
     assert not ready(None)
 
 
+LATE = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "late"}
+
+
 @pytest.mark.parametrize(
     ("canary", "expected"),
     [
         ({"status": {"readyReplicas": 3, "availableReplicas": 3}}, "Available"),
         (None, "Creating"),
-        (
-            {"status": {"conditions": [{"type": "Progressing", "reason": "ProgressDeadlineExceeded", "message": "late"}]}},
-            "Failed",
-        ),
+        ({"status": {"conditions": [LATE, {"type": "Available", "status": "False"}]}}, "Failed"),
+        ({"status": {"conditions": [LATE, {"type": "Available", "status": "True"}]}}, "Creating"),
     ],
+    ids=["all are ready", "not there yet", "past its deadline", "past its deadline, and its old Pods serve"],
 )
 def test_the_state_is_available_failed_or_creating(canary, expected):
     said = state(BOTH, {"stable": {"status": {"readyReplicas": 3, "availableReplicas": 3}}, "canary": canary})
