@@ -207,7 +207,7 @@ class ControlPlane:
         found = re.search(rf"<!-- step: {name} -->\n```sh\n(.*?)```", page, re.S)
         if found is None:
             raise LabError(f"{PAGE} has no step {name}")
-        environment = {**os.environ, **self.variables, "REPO": self.remote.url}
+        environment = {**os.environ, **self.variables, "REPO": self.remote.url, "BUCKET": self.store.name}
         environment["PATH"] = f"{Path(tools.kubectl()).parent}:{environment['PATH']}"
         process = await asyncio.create_subprocess_exec(
             *("bash", "-euo", "pipefail", "-c", found[1]),
@@ -224,6 +224,8 @@ class ControlPlane:
     async def apply_root(self) -> None:
         """The one thing that is applied by hand."""
         await self.people.fresh()
+        if taken := await self.step("names"):
+            raise LabError(f"{PAGE}, step names, found {taken}")
         await self.step("root")
 
     async def train(self, *wanted: Wanted) -> list[Trained]:

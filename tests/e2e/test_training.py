@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from lab import s3
+from lab.controlplane.kubernetes import private
 from lab.controlplane.world import BRANCH
 from lab.pipeline import Bot, propose
 from lab.processes import free_port, until
@@ -59,9 +60,10 @@ async def test_a_trained_version_is_merged_walks_in_dev_is_promoted_and_walks_in
     stage.let_go()
     await cluster
     await stage.others.wait()
+    world.variables["STORE"] = str(private(world.work / "store", "".join(f"{name}={value}\n" for name, value in told.items())))
     for env in ("dev", "staging"):
-        metadata = {"name": "model-store", "namespace": f"{APP}-{env}"}
-        await world.admin.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": told})
+        world.variables["NAMESPACE"] = f"{APP}-{env}"
+        await world.step("store")
     began, before = time.time(), (await stage.now(APP, "dev")).sha
     await people.merge(proposed.branch, f"{APP}(dev): start {version}", next(stage.numbers), proposed.text)
     await stage.rests(APP, version, env="dev")

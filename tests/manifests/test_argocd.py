@@ -14,6 +14,9 @@ ARGOCD = ROOT / "argocd"
 NAMED = "{{index .path.segments 2}}-{{index .path.segments 1}}"
 
 
+OURS = "app.kubernetes.io/part-of=rollout"  # what letters and the way out go by, among other teams' Applications
+
+
 def documents(path):
     return [item for item in yaml.safe_load_all(path.read_text()) if item]
 
@@ -57,6 +60,13 @@ def test_both_sets_make_the_same_kind_of_application_and_stop_at_a_missing_key()
     dev, models = sets()["dev"], sets()["models"]
     assert dev["template"] == models["template"]
     assert dev["goTemplateOptions"] == models["goTemplateOptions"] == ["missingkey=error"]
+
+
+def test_every_application_carries_the_label_that_tells_ours_from_other_teams():
+    alone = [one for name in ("root", "rollout-controller") for one in documents(ARGOCD / f"{name}.yaml")]
+    name, _, value = OURS.partition("=")
+    assert {one["metadata"]["labels"][name] for one in (*alone, *made().values())} == {value}
+    assert f"-l {OURS} " in (ROOT / "docs/on-your-cluster.md").read_text()
 
 
 def test_a_failing_sync_is_tried_again_at_the_newest_commit():
@@ -188,7 +198,7 @@ def test_people_get_letters_of_failed_syncs_and_degraded_releases_only_and_no_se
         "trigger.degraded",
         "trigger.sync-failed",
     ]
-    assert files["subscriptions"] == [{"recipients": ["people"], "triggers": ["sync-failed", "degraded"]}]
+    assert files["subscriptions"] == [{"recipients": ["people"], "triggers": ["sync-failed", "degraded"], "selector": OURS}]
     assert files["service.webhook.people"]["url"] == "$people-url"
     assert {one["value"] for one in files["service.webhook.people"]["headers"]} == {"application/json", "Bearer $people-token"}
     for name in ("sync-failed", "degraded"):
