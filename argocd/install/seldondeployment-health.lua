@@ -2,6 +2,7 @@
 -- from before a predictor came: Seldon's operator sets no observedGeneration, but it counts every predictor's Deployment.
 -- The message is for a person: "stable 7 at 95 %, canary 8 at 5 %: 1 of 2 replicas ready". Versions and traffic are what git
 -- says, from metadata.annotations; where the live predictor differs, the message tells both.
+-- Argo CD keeps the message of the moment in which the status became what it is; a count in it is that moment's.
 -- Argo CD gives a health check no string library: `..` and exact names are what there is.
 local HEALTH = {Available = "Healthy", Failed = "Degraded"}
 local status = obj.status or {}
@@ -53,7 +54,7 @@ end
 local health = {status = HEALTH[status.state] or "Progressing", message = table.concat(parts, ", ")}
 if status.state == nil or (status.state == "Available" and not counts_all()) then
   health.status = "Progressing"
-  health.message = health.message .. ". Seldon's operator has not looked at it yet"
+  health.message = health.message .. ". Not ready yet"
 elseif status.state == "Failed" and (status.description or "") ~= "" then
   health.message = health.message .. ". " .. status.description
 end

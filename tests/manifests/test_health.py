@@ -95,13 +95,13 @@ BOTH = (("stable", "7", 95), ("canary", "8", 5))
         pytest.param(
             deployment(*BOTH),
             "Progressing",
-            "stable 7 at 95 %, canary 8 at 5 %. Seldon's operator has not looked at it yet",
+            "stable 7 at 95 %, canary 8 at 5 %. Not ready yet",
             id="new",
         ),
         pytest.param(
             deployment(*BOTH, state="Available", deploymentStatus=counts(stable="2/2")),
             "Progressing",
-            "stable 7 at 95 %, canary 8 at 5 %. Seldon's operator has not looked at it yet",
+            "stable 7 at 95 %, canary 8 at 5 %. Not ready yet",
             id="available before the canary came",
         ),
         pytest.param(
