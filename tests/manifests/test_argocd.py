@@ -12,9 +12,7 @@ from lab import applicationset, tools
 ROOT = Path(__file__).resolve().parents[2]
 ARGOCD = ROOT / "argocd"
 NAMED = "{{index .path.segments 2}}-{{index .path.segments 1}}"
-
-
-OURS = "app.kubernetes.io/part-of=rollout"  # what letters and the way out go by, among other teams' Applications
+OURS = "app.kubernetes.io/part-of=rollout"  # what letters, links and the way out go by, among other teams' Applications
 
 
 def documents(path):

@@ -34,11 +34,13 @@ def test_it_goes_on_watching_when_a_remote_was_away(watched, tmp_path):
     process = subprocess.Popen(command, cwd=clone.path, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout
     assert process.stderr
-    first = process.stdout.readline()
-    remote.path.rename(tmp_path / "elsewhere")
-    assert "does not appear to be a git repository" in process.stderr.readline()
-    (tmp_path / "elsewhere").rename(remote.path)
-    assert first.startswith("prod/credit        step ")
-    assert first in (process.stdout.readline() for _ in range(20))
-    process.terminate()
-    process.communicate()
+    try:
+        first = process.stdout.readline()
+        remote.path.rename(tmp_path / "elsewhere")
+        assert "does not appear to be a git repository" in process.stderr.readline()
+        (tmp_path / "elsewhere").rename(remote.path)
+        assert first.startswith("prod/credit        step ")
+        assert first in (process.stdout.readline() for _ in range(20))
+    finally:
+        process.kill()
+        process.communicate()
